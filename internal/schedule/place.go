@@ -1,0 +1,156 @@
+package schedule
+
+import (
+	"math"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+type host struct {
+	party
+	turns     turns // of its endpoints
+	limiter   *rate.Limiter
+	limit     rate.Limit // what limiter was set to
+	endpoints int
+	first     *endpoint // of its endpoints, in no order
+	answered  int64     // sequence number of its last answer
+	lastErr   error
+}
+
+type endpoint struct {
+	party
+	line       list // due items, first in, first out
+	waits      list // waiting items, in no order
+	prev, next *endpoint
+}
+
+// meet makes an endpoint known, and its host.
+func (s *Schedule) meet(hostKey, endpointKey string) *endpoint {
+	h := s.hosts[hostKey]
+	if h == nil {
+		h = &host{}
+		h.party = party{key: hostKey, order: &s.order, host: h, ready: nowhere, timer: nowhere}
+		h.window = min(hostWindow, s.config.Window)
+		if s.config.Limit != rate.Inf {
+			h.limit = s.config.Limit
+			h.limiter = rate.NewLimiter(h.limit, s.config.Burst)
+		}
+		s.hosts[hostKey] = h
+	}
+	e := &endpoint{}
+	e.party = party{key: endpointKey, order: &h.turns, host: h, endpoint: e, ready: nowhere, timer: nowhere}
+	e.window = endpointWindow
+	e.next = h.first
+	if h.first != nil {
+		h.first.prev = e
+	}
+	h.first = e
+	h.endpoints++
+	s.endpoints[endpointKey] = e
+	return e
+}
+
+// place gives an endpoint the place that its condition calls for: among those that may have a turn, or with a timer; and then
+// its host, whose place depends on its endpoints'.
+func (s *Schedule) place(e *endpoint, now int64) {
+	timer := int64(0)
+	if e.held > 0 {
+		e.idleTo = 0
+	}
+	switch {
+	case e.held == 0:
+		e.order.leave(&e.party)
+		if e.idleTo == 0 {
+			e.idleTo = nextTick(now)
+		}
+		if timer = max(e.idleTo, e.memory()); timer <= now {
+			s.forgetEndpoint(e)
+		}
+	case e.due == 0 || e.inFlight >= e.window:
+		e.order.leave(&e.party)
+	case e.blockedTo() > now:
+		e.order.leave(&e.party)
+		timer = e.blockedTo()
+	default:
+		e.order.enter(&e.party)
+	}
+	s.setTimer(&e.party, timer, now)
+	s.placeHost(e.host, now)
+}
+
+// placeHost does the same for a host alone.
+func (s *Schedule) placeHost(h *host, now int64) {
+	timer := int64(0)
+	switch {
+	case h.endpoints == 0:
+		s.order.leave(&h.party)
+		if timer = max(h.memory(), s.limiterFull(h, now)); timer <= now {
+			delete(s.hosts, h.key)
+		}
+	case h.inFlight >= h.window || h.turns.next(h.half()) == nil:
+		s.order.leave(&h.party)
+	default:
+		if timer = max(h.blockedTo(), s.nextToken(h, now)); timer > now {
+			s.order.leave(&h.party)
+		} else {
+			s.order.enter(&h.party)
+		}
+	}
+	s.setTimer(&h.party, timer, now)
+}
+
+// nextTick is the end of the second that t is in. Idle endpoints are forgotten then, and their hosts with them: seldom enough to
+// cost nothing, and a receiver that gets messages all the time, but one at a time, isn't met anew for each.
+func nextTick(t int64) int64 {
+	const tick = int64(time.Second)
+	return (t/tick + 1) * tick
+}
+
+// nextToken is when h's limiter lets the next attempt through, at most now if it does so already.
+func (s *Schedule) nextToken(h *host, now int64) int64 { return s.tokensAt(h, now, 1) }
+
+// limiterFull is when h's limiter has nothing to remember any more.
+func (s *Schedule) limiterFull(h *host, now int64) int64 {
+	return s.tokensAt(h, now, float64(s.config.Burst))
+}
+
+func (s *Schedule) tokensAt(h *host, now int64, want float64) int64 {
+	if h.limiter == nil {
+		return 0
+	}
+	t := s.time(now)
+	if h.limit != s.config.Limit {
+		h.limit = s.config.Limit
+		h.limiter.SetLimitAt(t, s.config.Limit)
+		h.limiter.SetBurstAt(t, s.config.Burst)
+	}
+	missing := want - h.limiter.TokensAt(t)
+	if missing <= 0 {
+		return 0
+	}
+	wait := math.Ceil(missing / float64(h.limit) * float64(time.Second))
+	return now + int64(min(max(1, wait), float64(math.MaxInt64/4)))
+}
+
+func (s *Schedule) setTimer(p *party, at, now int64) {
+	if at > now {
+		s.timers.set(timedParty{p}, at)
+	} else {
+		s.timers.remove(timedParty{p})
+	}
+}
+
+func (s *Schedule) forgetEndpoint(e *endpoint) {
+	h := e.host
+	if e.prev != nil {
+		e.prev.next = e.next
+	} else {
+		h.first = e.next
+	}
+	if e.next != nil {
+		e.next.prev = e.prev
+	}
+	h.endpoints--
+	delete(s.endpoints, e.key)
+}

@@ -1,0 +1,463 @@
+// Package schedule decides whose turn it is to be delivered.
+//
+// A [Schedule] is a plain data structure: it starts no goroutine, takes no lock and reads no clock. Every
+// message is an [Item] that is in one of three conditions: it waits for a time, it is due and stands in its
+// endpoint's line, or it is in flight. Two levels of turns, hosts and each host's endpoints, keep a receiver that is
+// slow or dead from taking what the others need; [gate] says when a host or endpoint may have a turn at all.
+//
+// Every operation costs O(log n) for n messages, hosts and endpoints, or better, for each item that it
+// touches or that became due since the last one.
+package schedule
+
+import (
+	"math"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// Config is what a Schedule is bounded by.
+type Config struct {
+	Workers  int        // attempts in flight at most
+	Window   int        // attempts in flight at one host or endpoint at most; MaxWindow at most
+	Messages int        // messages held at most
+	Bytes    int64      // payload bytes held at most
+	Limit    rate.Limit // attempts a second at one host
+	Burst    int        // attempts that a host may get at once
+}
+
+// An Item is a message in a schedule.
+type Item struct {
+	Value any // whatever the owner needs to find the message again
+
+	endpoint     *endpoint
+	prev, next   *Item // in its endpoint's line or among its waiting ones
+	size         int64 // payload bytes
+	expiry       int64 // when it expires
+	began        int64 // sequence number of its turn
+	timer        int32 // place in Schedule.items: by due time while it waits, by expiry while it is due
+	state        state
+	hostFull     bool // the turn filled its host's window
+	endpointFull bool // … its endpoint's
+}
+
+type state uint8
+
+const (
+	gone    state = iota // not in the schedule
+	waiting              // for a time
+	due
+	inFlight
+	expired // past its deadline, to be collected by Expired
+)
+
+func (it *Item) place() int32     { return it.timer }
+func (it *Item) setPlace(i int32) { it.timer = i }
+
+// A Schedule holds messages and says whose turn it is. It is not safe for concurrent use, and the times given to it
+// are expected not to go backwards.
+type Schedule struct {
+	config    Config
+	start     time.Time // times are nanoseconds since start
+	seq       int64     // numbers turns and events
+	hosts     map[string]*host
+	endpoints map[string]*endpoint
+	order     turns            // of hosts
+	items     heap[*Item]      // waiting by due time, due by expiry
+	timers    heap[timedParty] // by the time at which a party is unblocked or forgotten
+	expired   list
+	counts    Counts
+	bytes     int64
+}
+
+// Counts are how many items are in which condition.
+type Counts struct {
+	Due, Waiting, InFlight int
+}
+
+// Held is the sum of the counts.
+func (c Counts) Held() int { return c.Due + c.Waiting + c.InFlight }
+
+// New returns an empty schedule whose time begins at start.
+func New(config Config, start time.Time) *Schedule {
+	return &Schedule{
+		config:    config,
+		start:     start,
+		hosts:     make(map[string]*host),
+		endpoints: make(map[string]*endpoint),
+	}
+}
+
+// Counts returns how many items are due, waiting and in flight.
+func (s *Schedule) Counts() Counts { return s.counts }
+
+// Bytes returns the payload bytes held.
+func (s *Schedule) Bytes() int64 { return s.bytes }
+
+// Hosts returns how many hosts are known.
+func (s *Schedule) Hosts() int { return len(s.hosts) }
+
+// A host may hold at most hostShare times the free room, an endpoint endpointShare times.
+const (
+	hostShare     = 4
+	endpointShare = 2
+)
+
+// Room reports whether there is room for one more message of the given size. Room is shared by the dynamic-threshold
+// rule of Choudhury and Hahne ("Dynamic queue length thresholds for shared-memory packet switches", 1998):
+// nobody may hold more than a multiple of what is free, so that there is always room for somebody else.
+func (s *Schedule) Room(hostKey, endpointKey string, size int64) bool {
+	free := s.config.Messages - s.counts.Held()
+	freeBytes := s.config.Bytes - s.bytes
+	if free < 1 || freeBytes < size {
+		return false
+	}
+	if h := s.hosts[hostKey]; h != nil && (h.held >= hostShare*free || h.bytes > 0 && h.bytes >= hostShare*freeBytes) {
+		return false
+	}
+	if e := s.endpoints[endpointKey]; e != nil && (e.held >= endpointShare*free || e.bytes > 0 && e.bytes >= endpointShare*freeBytes) {
+		return false
+	}
+	return true
+}
+
+// Full reports whether there is no room for anybody's message of the given size.
+func (s *Schedule) Full(size int64) bool {
+	return s.counts.Held() >= s.config.Messages || s.bytes+size > s.config.Bytes
+}
+
+// Blocked returns until when nothing may be sent to the endpoint because it or its host is paused or its breaker is open, and
+// whether that is after now.
+func (s *Schedule) Blocked(now time.Time, hostKey, endpointKey string) (until time.Time, blocked bool) {
+	var t int64
+	if h := s.hosts[hostKey]; h != nil {
+		t = h.blockedTo()
+	}
+	if e := s.endpoints[endpointKey]; e != nil {
+		t = max(t, e.blockedTo())
+	}
+	return s.time(t), t > s.nanos(now)
+}
+
+// An Arrival says what an item's place in the schedule is.
+type Arrival struct {
+	Host     string
+	Endpoint string    // must belong to one host only
+	Size     int64     // payload bytes
+	At       time.Time // when it is due
+	Deadline time.Time // when it expires
+}
+
+// Add takes in an item. It doesn't ask whether there is Room.
+func (s *Schedule) Add(now time.Time, it *Item, a Arrival) {
+	n := s.advance(now)
+	e := s.endpoints[a.Endpoint]
+	if e == nil {
+		e = s.meet(a.Host, a.Endpoint)
+	}
+	it.endpoint = e
+	it.timer = nowhere
+	it.size = a.Size
+	it.expiry = s.nanos(a.Deadline)
+	for _, p := range [...]*party{&e.party, &e.host.party} {
+		p.held++
+		p.bytes += it.size
+	}
+	s.bytes += it.size
+	s.put(it, n, s.nanos(a.At))
+}
+
+// put lets an item that is in no list wait until at, or stand in line.
+func (s *Schedule) put(it *Item, now, at int64) {
+	if at <= now {
+		s.enqueue(it, now)
+		return
+	}
+	e := it.endpoint
+	it.state = waiting
+	s.counts.Waiting++
+	e.waits.push(it)
+	s.items.set(it, at)
+	s.place(e, now)
+}
+
+// enqueue puts an item that is in no list into its endpoint's line, or among the expired.
+func (s *Schedule) enqueue(it *Item, now int64) {
+	s.counts.Due++
+	e := it.endpoint
+	if it.expiry <= now {
+		it.state = expired
+		s.items.remove(it)
+		s.expired.push(it)
+		s.place(e, now)
+		return
+	}
+	it.state = due
+	s.items.set(it, it.expiry)
+	e.line.push(it)
+	for _, p := range [...]*party{&e.party, &e.host.party} {
+		if p.due++; p.due == 1 {
+			s.seq++
+			p.stamp = s.seq
+		}
+	}
+	s.place(e, now)
+}
+
+// Next returns the item whose turn it is, or nil if nobody may have a turn now. The item is in flight until Retry or Remove.
+func (s *Schedule) Next(now time.Time) *Item {
+	n := s.advance(now)
+	if s.counts.InFlight >= s.config.Workers {
+		return nil
+	}
+	p := s.order.next(s.half())
+	if p == nil {
+		return nil
+	}
+	h := p.host
+	e := h.turns.next(h.half()).endpoint
+	it := e.line.head
+	s.leaveLine(it)
+	if h.limiter != nil {
+		h.limiter.AllowN(now, 1) // place has seen the token
+	}
+	s.seq++
+	it.began = s.seq
+	it.state = inFlight
+	s.counts.InFlight++
+	h.begin(s.seq)
+	e.begin(s.seq)
+	it.hostFull = h.inFlight >= h.window
+	it.endpointFull = e.inFlight >= e.window
+	s.place(e, n)
+	return it
+}
+
+// half is how many workers failing hosts may hold together.
+func (s *Schedule) half() int { return max(1, s.config.Workers/2) }
+
+// leaveLine takes a due item out of its endpoint's line.
+func (s *Schedule) leaveLine(it *Item) {
+	e := it.endpoint
+	e.line.remove(it)
+	s.items.remove(it)
+	s.counts.Due--
+	e.due--
+	e.host.due--
+}
+
+// Evidence is what an attempt says of a host or an endpoint.
+type Evidence uint8
+
+const (
+	Nothing Evidence = iota // it never came to the receiver's turn to be good or bad
+	Success
+	Failure
+)
+
+// A Result is what an attempt has shown.
+type Result struct {
+	Endpoint   Evidence
+	Host       Evidence  // Failure counts only if the host has answered nothing since the attempt began
+	Throttle   bool      // the failure is one of congestion: windows are halved
+	PauseUntil time.Time // the receiver asks that nothing be sent to the endpoint before; zero: it doesn't
+	Err        error     // kept as the host's last error if not nil
+}
+
+// A Change is what became of a host or an endpoint through a Result.
+type Change struct {
+	HostOpened, EndpointOpened bool      // a breaker opened, or a probe failed
+	HostUntil, EndpointUntil   time.Time // until when
+	HostFailures               int       // in a row
+	EndpointFailures           int
+}
+
+// Report tells the schedule how the attempt of an item in flight went. The item keeps its place in the windows until Retry or
+// Remove: what the owner does in between is part of the turn.
+func (s *Schedule) Report(now time.Time, it *Item, r Result) Change {
+	n := s.advance(now)
+	e := it.endpoint
+	h := e.host
+	s.seq++
+	var c Change
+	c.EndpointOpened = s.learn(&e.party, n, it.began, r.Endpoint, r.Throttle, it.endpointFull)
+	evidence := r.Host
+	switch {
+	case evidence == Success:
+		h.answered = s.seq
+	case evidence == Failure && h.answered > it.began:
+		evidence = Nothing // it answers others: this is the endpoint's fault
+	}
+	c.HostOpened = s.learn(&h.party, n, it.began, evidence, r.Throttle, it.hostFull)
+	if !r.PauseUntil.IsZero() {
+		e.pause(s.nanos(r.PauseUntil))
+	}
+	if r.Err != nil {
+		h.lastErr = r.Err
+	}
+	c.HostUntil, c.EndpointUntil = s.time(h.closedTo), s.time(e.closedTo)
+	c.HostFailures, c.EndpointFailures = h.failures, e.failures
+	s.place(e, n)
+	return c
+}
+
+func (s *Schedule) learn(p *party, now, began int64, v Evidence, throttle, full bool) (opened bool) {
+	switch v {
+	case Success:
+		p.success(full, s.config.Window)
+	case Failure:
+		opened = p.failure(now, s.seq, began, throttle)
+	default:
+		p.inconclusive(now, s.seq, began)
+	}
+	p.judge()
+	return opened
+}
+
+// Retry ends an item's turn and lets it wait until at.
+func (s *Schedule) Retry(now time.Time, it *Item, at time.Time) {
+	n := s.advance(now)
+	s.endTurn(it)
+	s.put(it, n, s.nanos(at))
+}
+
+func (s *Schedule) endTurn(it *Item) {
+	it.state = gone
+	s.counts.InFlight--
+	it.endpoint.end()
+	it.endpoint.host.end()
+}
+
+// Remove takes an item out, whatever its condition; its turn, if it has one, ends. It does nothing if the item is not in the schedule.
+func (s *Schedule) Remove(now time.Time, it *Item) {
+	n := s.advance(now)
+	e := it.endpoint
+	switch it.state {
+	case gone:
+		return
+	case waiting:
+		e.waits.remove(it)
+		s.items.remove(it)
+		s.counts.Waiting--
+	case due:
+		s.leaveLine(it)
+	case expired:
+		s.expired.remove(it)
+		s.counts.Due--
+	case inFlight:
+		s.endTurn(it)
+	}
+	it.state = gone
+	for _, p := range [...]*party{&e.party, &e.host.party} {
+		p.held--
+		p.bytes -= it.size
+	}
+	s.bytes -= it.size
+	s.place(e, n)
+}
+
+// Expired returns a due item whose deadline is over, or nil. The item stays in the schedule, out of everybody's way, until Remove.
+func (s *Schedule) Expired(now time.Time) *Item {
+	s.advance(now)
+	return s.expired.head
+}
+
+// TakeEndpoint removes and returns all of an endpoint's messages that are not in flight.
+func (s *Schedule) TakeEndpoint(now time.Time, endpointKey string) []*Item {
+	e := s.endpoints[endpointKey]
+	if e == nil {
+		return nil
+	}
+	var taken []*Item
+	for _, l := range [...]*list{&e.line, &e.waits} {
+		for l.head != nil {
+			taken = append(taken, l.head)
+			s.Remove(now, l.head)
+		}
+	}
+	return taken
+}
+
+// TakeHost removes and returns all of a host's messages that are not in flight.
+func (s *Schedule) TakeHost(now time.Time, hostKey string) []*Item {
+	h := s.hosts[hostKey]
+	if h == nil {
+		return nil
+	}
+	var taken []*Item
+	for e := h.first; e != nil; e = e.next {
+		taken = append(taken, s.TakeEndpoint(now, e.key)...)
+	}
+	return taken
+}
+
+// TakeAll removes and returns all messages that are not in flight.
+func (s *Schedule) TakeAll(now time.Time) []*Item {
+	var taken []*Item
+	for it := s.Expired(now); it != nil; it = s.Expired(now) {
+		taken = append(taken, it)
+		s.Remove(now, it)
+	}
+	for key := range s.hosts {
+		taken = append(taken, s.TakeHost(now, key)...)
+	}
+	return taken
+}
+
+// Wake returns the time at which Next or Expired may have something that they don't have now, or the zero time if only a change
+// can bring it. It requires that Next and Expired have returned nil.
+func (s *Schedule) Wake() time.Time {
+	t := int64(math.MaxInt64)
+	if s.items.len() > 0 {
+		t, _ = s.items.min()
+	}
+	if s.timers.len() > 0 {
+		k, _ := s.timers.min()
+		t = min(t, k)
+	}
+	if t == math.MaxInt64 {
+		return time.Time{}
+	}
+	return s.time(t)
+}
+
+// SetLimit changes every host's rate limit.
+func (s *Schedule) SetLimit(limit rate.Limit, burst int) {
+	s.config.Limit, s.config.Burst = limit, burst
+}
+
+// advance brings the schedule to the given time: what waited for it is due, what was due until then has expired, who was blocked
+// until then may have a turn, and who was kept in mind until then is forgotten.
+func (s *Schedule) advance(now time.Time) int64 {
+	n := s.nanos(now)
+	for s.items.len() > 0 {
+		t, it := s.items.min()
+		if t > n {
+			break
+		}
+		if it.state == waiting {
+			it.endpoint.waits.remove(it)
+			s.counts.Waiting--
+		} else {
+			s.leaveLine(it)
+		}
+		s.enqueue(it, n)
+	}
+	for s.timers.len() > 0 {
+		t, p := s.timers.min()
+		if t > n {
+			break
+		}
+		s.timers.remove(p)
+		if p.endpoint != nil {
+			s.place(p.endpoint, n)
+		} else {
+			s.placeHost(p.host, n)
+		}
+	}
+	return n
+}
+
+func (s *Schedule) nanos(t time.Time) int64 { return int64(t.Sub(s.start)) }
+
+func (s *Schedule) time(n int64) time.Time { return s.start.Add(time.Duration(n)) }
