@@ -1,0 +1,320 @@
+package signpost
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"runtime/debug"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// An Endpoint says how to reach one URL. It is asked for before every attempt, so rotated secrets count at once and no secret enters a queue.
+type Endpoint struct {
+	Signer   Signer      // nil: the dispatcher's
+	Header   http.Header // sent as well; a message's headers of the same name replace it
+	TLS      *tls.Config // client certificate; connections are pooled per *tls.Config, so return the same pointer for the same certificate. nil: the dispatcher's
+	Disabled bool        // dead: ErrDisabled
+}
+
+// A Sender makes single attempts, for callers with a job engine of their own; a [Dispatcher] has one inside. It is safe for concurrent use.
+type Sender struct {
+	config *config
+	urls   destinations
+
+	mu         sync.Mutex // protects the following fields
+	transports map[*tls.Config]*transport
+	clock      uint64 // counts uses of transports
+}
+
+// A transport is what requests of one client certificate go through.
+type transport struct {
+	roundTripper http.RoundTripper
+	pool         *http.Transport
+	used         uint64 // Sender.clock at the last use
+}
+
+const (
+	maxTransports      = 256      // client certificates with a connection pool at the same time
+	maxResponseHeader  = 64 << 10 // bytes of response headers
+	maxResponseBody    = 16 << 10 // bytes of a response body that are kept
+	maxDrain           = 16 << 10 // more bytes that are read so that the connection can be used again
+	maxIdleConnections = 4096     // over all hosts
+	tlsSessions        = 4096     // kept for resumption
+	idleTimeout        = 90 * time.Second
+	pingAfter          = 5 * time.Second // of silence on an HTTP/2 connection with requests out
+	pingTimeout        = 5 * time.Second
+)
+
+// NewSender returns a Sender. Options that only a Dispatcher has a use for are errors.
+func NewSender(opts ...Option) (*Sender, error) {
+	c, err := newSenderConfig(opts)
+	if err != nil {
+		return nil, err
+	}
+	return newSender(c)
+}
+
+func newSender(c *config) (*Sender, error) {
+	s := &Sender{config: c, transports: make(map[*tls.Config]*transport)}
+	if s.transport(nil) == nil {
+		return nil, invalid("WithTransport: the function returned nil; return what it is given to change nothing")
+	}
+	return s, nil
+}
+
+// Send makes one attempt to deliver m: it asks for the endpoint, signs, and POSTs, all within [WithTimeout] and ctx. It gives m an ID and a
+// creation time if it has none, and changes nothing else: the caller counts m.Attempts. What is wrong is in the Attempt's Err or StatusCode;
+// [Classify] says what it means, [RetryPolicy.Decide] what to do.
+func (s *Sender) Send(ctx context.Context, m *Message) Attempt {
+	to, err := s.prepare(ctx, m)
+	if err != nil {
+		a := Attempt{Start: time.Now(), Err: err}
+		if m != nil {
+			a.Number = m.Attempts + 1
+		}
+		return a
+	}
+	return s.attempt(ctx, m, to)
+}
+
+// attempt requires that m is valid and to is its URL.
+func (s *Sender) attempt(ctx context.Context, m *Message, to *destination) (a Attempt) {
+	a.Number = m.Attempts + 1
+	a.Start = time.Now()
+	ctx, cancel := context.WithTimeout(ctx, s.config.timeout)
+	defer cancel()
+	defer func() {
+		if v := recover(); v != nil {
+			a.StatusCode = 0
+			a.Err = newSendError(to.url, &localError{"recovered", &panicError{v, debug.Stack()}})
+		}
+		a.Duration = time.Since(a.Start)
+	}()
+	req, via, err := s.request(ctx, m, to, a.Start)
+	if err == nil {
+		var resp *http.Response
+		if resp, err = via.RoundTrip(req); err == nil {
+			err = readResponse(&a, resp)
+		}
+	}
+	if err != nil {
+		a.Err = newSendError(to.url, err)
+	}
+	return a
+}
+
+// request builds a signed request and says what it goes through.
+func (s *Sender) request(ctx context.Context, m *Message, to *destination, t time.Time) (*http.Request, http.RoundTripper, error) {
+	var e Endpoint
+	if s.config.endpoints != nil {
+		var err error
+		if e, err = s.config.endpoints(ctx, m.URL); err != nil {
+			return nil, nil, &localError{"asking for the endpoint", err}
+		}
+		if e.Disabled {
+			return nil, nil, ErrDisabled
+		}
+		if err := validateHeader(e.Header); err != nil {
+			return nil, nil, &localError{"asking for the endpoint", err}
+		}
+	}
+	header := make(http.Header, 8)
+	header["User-Agent"] = []string{s.config.userAgent}
+	header["Content-Type"] = []string{"application/json"}
+	for _, h := range [...]http.Header{s.config.header, e.Header, m.Header} {
+		for key, values := range h {
+			header[http.CanonicalHeaderKey(key)] = append([]string(nil), values...)
+		}
+	}
+	// No GetBody: with it net/http would replay a POST on its own when a connection breaks.
+	req := (&http.Request{
+		Method: http.MethodPost, URL: to.url, Host: to.url.Host, Header: header,
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Body: io.NopCloser(bytes.NewReader(m.Payload)), ContentLength: int64(len(m.Payload)),
+	}).WithContext(ctx)
+	signer := e.Signer
+	if signer == nil {
+		signer = s.config.signer
+	}
+	if signer != nil {
+		if err := signer.Sign(req, m, t); err != nil {
+			return nil, nil, &localError{"signing", err}
+		}
+	}
+	return req, s.transport(e.TLS), nil
+}
+
+var errStatus = errors.New("impossible status code")
+
+// readResponse fills in what the response says. Once there is a status it counts, even if the body breaks off.
+func readResponse(a *Attempt, resp *http.Response) error {
+	if resp.Body != nil {
+		defer resp.Body.Close()
+	}
+	if resp.StatusCode < 100 {
+		return &statusError{resp.StatusCode}
+	}
+	a.StatusCode = resp.StatusCode
+	a.RetryAfter = parseRetryAfter(resp.Header.Get("Retry-After"), time.Now())
+	if resp.Body == nil || resp.Body == http.NoBody || resp.ContentLength == 0 || resp.StatusCode == http.StatusSwitchingProtocols {
+		return nil
+	}
+	buf := buffers.Get().(*[maxResponseBody]byte)
+	defer buffers.Put(buf)
+	n, err := io.ReadFull(resp.Body, buf[:])
+	a.Body = bytes.Clone(buf[:n])
+	if err == nil {
+		io.CopyN(io.Discard, resp.Body, maxDrain)
+	}
+	return nil
+}
+
+var buffers = sync.Pool{New: func() any { return new([maxResponseBody]byte) }}
+
+// statusError is an answer whose status isn't one.
+type statusError struct{ code int }
+
+func (e *statusError) Error() string { return errStatus.Error() + " " + strconv.Itoa(e.code) }
+
+func (e *statusError) Unwrap() error { return errStatus }
+
+// transport returns what requests with the given client certificate go through.
+func (s *Sender) transport(certificate *tls.Config) http.RoundTripper {
+	s.mu.Lock()
+	t := s.use(certificate)
+	s.mu.Unlock()
+	if t == nil { // wrapTransport is the user's, so it is called without the lock
+		made := s.newTransport(certificate)
+		s.mu.Lock()
+		if t = s.use(certificate); t == nil {
+			if len(s.transports) >= maxTransports {
+				s.evict()
+			}
+			s.transports[certificate] = made
+			t = s.use(certificate)
+		}
+		s.mu.Unlock()
+	}
+	return t.roundTripper
+}
+
+// use returns the transport of a certificate if there is one. It requires that mu is held.
+func (s *Sender) use(certificate *tls.Config) *transport {
+	t := s.transports[certificate]
+	if t != nil {
+		s.clock++
+		t.used = s.clock
+	}
+	return t
+}
+
+// evict forgets the transport that was used longest ago. Requests that still use it finish. It requires that mu is held.
+func (s *Sender) evict() {
+	var oldest *tls.Config
+	least := s.clock + 1
+	for certificate, t := range s.transports {
+		if t.used < least {
+			oldest, least = certificate, t.used
+		}
+	}
+	s.transports[oldest].pool.CloseIdleConnections()
+	delete(s.transports, oldest)
+}
+
+func (s *Sender) newTransport(certificate *tls.Config) *transport {
+	if certificate == nil {
+		certificate = s.config.tls
+	}
+	if certificate == nil {
+		certificate = new(tls.Config)
+	}
+	certificate = certificate.Clone()
+	certificate.MinVersion = max(certificate.MinVersion, tls.VersionTLS12)
+	if certificate.ClientSessionCache == nil {
+		certificate.ClientSessionCache = tls.NewLRUClientSessionCache(tlsSessions)
+	}
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(true)
+	pool := &http.Transport{ // Proxy is nil: the environment's are ignored
+		DialContext:            s.dial,
+		TLSClientConfig:        certificate,
+		TLSHandshakeTimeout:    s.config.timeout,
+		DisableCompression:     true,
+		MaxIdleConns:           maxIdleConnections,
+		MaxIdleConnsPerHost:    s.config.hostConcurrency,
+		IdleConnTimeout:        idleTimeout,
+		MaxResponseHeaderBytes: maxResponseHeader,
+		Protocols:              protocols,
+		HTTP2: &http.HTTP2Config{
+			SendPingTimeout: pingAfter, PingTimeout: pingTimeout, WriteByteTimeout: s.config.timeout,
+		},
+	}
+	if s.config.proxy != nil {
+		pool.Proxy = http.ProxyURL(s.config.proxy)
+		pool.DialContext = (&net.Dialer{Timeout: s.config.timeout}).DialContext
+	}
+	t := &transport{roundTripper: pool, pool: pool}
+	if s.config.wrapTransport != nil {
+		t.roundTripper = s.config.wrapTransport(pool)
+	}
+	return t
+}
+
+// dial connects to an address that the guard allows.
+func (s *Sender) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.config.guard.Host(host); err != nil {
+		return nil, err
+	}
+	dialer := net.Dialer{Timeout: s.config.timeout, ControlContext: s.config.guard.Control}
+	return dialer.DialContext(ctx, network, address)
+}
+
+// close ends idle connections.
+func (s *Sender) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, t := range s.transports {
+		t.pool.CloseIdleConnections()
+	}
+}
+
+// destinations remembers what URLs say, since most messages go where others went before. The zero value is ready. It is safe for concurrent use.
+type destinations struct {
+	mu    sync.RWMutex
+	known map[string]*destination
+}
+
+// maxDestinations bounds what is remembered: beyond it all is forgotten, and learned again.
+const maxDestinations = 4096
+
+// parse is parseURL with a memory.
+func (d *destinations) parse(url string) (*destination, error) {
+	d.mu.RLock()
+	to := d.known[url]
+	d.mu.RUnlock()
+	if to != nil {
+		return to, nil
+	}
+	to, err := parseURL(url)
+	if err != nil {
+		return nil, err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.known == nil || len(d.known) >= maxDestinations {
+		d.known = make(map[string]*destination)
+	}
+	d.known[url] = to
+	return to, nil
+}
