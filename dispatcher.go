@@ -362,7 +362,6 @@ func (d *Dispatcher) setClock(now time.Time) {
 // clock hands out what time alone brings, and lets idle workers go.
 func (d *Dispatcher) clock() {
 	for {
-		var idle []*worker
 		select {
 		case <-d.timer.C:
 			now := time.Now()
@@ -372,21 +371,25 @@ func (d *Dispatcher) clock() {
 			for n < len(d.idle) && now.Sub(d.idle[n].since) >= workerIdle {
 				n++
 			}
-			idle = slices.Clone(d.idle[:n])
+			idle := slices.Clone(d.idle[:n])
 			d.idle = slices.Delete(d.idle, 0, n)
 			d.unlock(now)
+			dismiss(idle)
 		case <-d.ctx.Done():
-			d.mu.Lock()
-			idle, d.idle = d.idle, nil // nobody becomes idle any more: ended is set
-			d.mu.Unlock()
-		}
-		for _, w := range idle {
-			w.turn <- nil
-		}
-		if d.ctx.Err() != nil {
 			d.timer.Stop()
+			d.mu.Lock()
+			idle := d.idle
+			d.idle = nil // and nobody becomes idle any more: ended is set
+			d.mu.Unlock()
+			dismiss(idle)
 			return
 		}
+	}
+}
+
+func dismiss(idle []*worker) {
+	for _, w := range idle {
+		w.turn <- nil
 	}
 }
 

@@ -301,12 +301,12 @@ func (s Secret) Reveal() string {
 	if s.mac == nil {
 		return ""
 	}
-	return secretPrefix + base64.StdEncoding.EncodeToString(s.mac.key)
+	return secretPrefix + base64.StdEncoding.EncodeToString(s.mac.key.open())
 }
 
 // A PrivateKey is an ed25519 key of Standard Webhooks, written "whsk_" and the base64 of its 64 bytes. It signs (v1a). It prints, logs and
 // marshals as REDACTED. Its zero value signs nothing.
-type PrivateKey struct{ key *ed25519.PrivateKey }
+type PrivateKey struct{ key *sealed }
 
 // NewPrivateKey returns a random key.
 func NewPrivateKey() PrivateKey {
@@ -314,7 +314,7 @@ func NewPrivateKey() PrivateKey {
 	if err != nil {
 		panic("signpost: no randomness: " + err.Error()) // crypto/rand never fails
 	}
-	return PrivateKey{&key}
+	return PrivateKey{seal(key)}
 }
 
 // ParsePrivateKey reads a key as Reveal writes it, or the 32 bytes of its seed alone.
@@ -330,7 +330,7 @@ func ParsePrivateKey(s string) (PrivateKey, error) {
 	if len(b) == ed25519.PrivateKeySize && !hmac.Equal(b, key) {
 		return PrivateKey{}, invalid("private key: its public half doesn't belong to its seed")
 	}
-	return PrivateKey{&key}, nil
+	return PrivateKey{seal(key)}, nil
 }
 
 // Sign returns "v1a," and the base64 ed25519 signature of content.
@@ -338,7 +338,7 @@ func (k PrivateKey) Sign(_ context.Context, content []byte) (string, error) {
 	if k.key == nil {
 		return "", invalid("private key: empty; use NewPrivateKey or ParsePrivateKey")
 	}
-	return "v1a," + base64.StdEncoding.EncodeToString(ed25519.Sign(*k.key, content)), nil
+	return "v1a," + base64.StdEncoding.EncodeToString(ed25519.Sign(k.key.open(), content)), nil
 }
 
 // Public returns the key to hand to receivers.
@@ -346,7 +346,7 @@ func (k PrivateKey) Public() PublicKey {
 	if k.key == nil {
 		return PublicKey{}
 	}
-	return PublicKey{string((*k.key)[ed25519.SeedSize:])}
+	return PublicKey{string(k.key.open()[ed25519.SeedSize:])}
 }
 
 // Reveal returns the text to keep in a secret store.
@@ -354,7 +354,7 @@ func (k PrivateKey) Reveal() string {
 	if k.key == nil {
 		return ""
 	}
-	return privateKeyPrefix + base64.StdEncoding.EncodeToString(*k.key)
+	return privateKeyPrefix + base64.StdEncoding.EncodeToString(k.key.open())
 }
 
 // A PublicKey verifies what its PrivateKey has signed. It is written "whpk_" and the base64 of its 32 bytes. Its zero value verifies nothing.
@@ -410,15 +410,21 @@ func (PrivateKey) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
 // A mac computes HMAC-SHA256 (RFC 2104) with one key. Its hashes are kept and reset: to key one anew costs as much as to hash 128 bytes.
 type mac struct {
-	key  []byte
+	key  *sealed
 	pool sync.Pool // of hash.Hash
 }
 
 func newMAC(key []byte) *mac {
-	m := &mac{key: append([]byte(nil), key...)}
-	m.pool.New = func() any { return hmac.New(sha256.New, m.key) }
+	m := &mac{key: seal(append([]byte(nil), key...))}
+	m.pool.New = func() any { return hmac.New(sha256.New, m.key.open()) }
 	return m
 }
+
+// A sealed key is behind a function. With a verb that doesn't fit, package fmt shows what is in the unexported fields of a
+// struct, pointers followed, where it can't call Format; of a function it shows only the address.
+type sealed struct{ open func() []byte }
+
+func seal(key []byte) *sealed { return &sealed{func() []byte { return key }} }
 
 // sum appends the HMAC of all parts to b.
 func (m *mac) sum(b []byte, parts ...[]byte) []byte {

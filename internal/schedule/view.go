@@ -26,10 +26,11 @@ func (s *Schedule) All(now time.Time) iter.Seq[HostView] {
 			}
 			until := h.blockedTo()
 			for e := h.first; e != nil; e = e.next {
-				if t := e.blockedTo(); t > n {
+				t := e.blockedTo()
+				if t > n || e.probe > 0 { // a breaker is open while its probe is in flight, too
 					v.Paused++
-					until = max(until, t)
 				}
+				until = max(until, t)
 			}
 			if until > n {
 				v.PausedUntil = s.time(until)

@@ -1,0 +1,290 @@
+// Package memqueue is a [signpost.Queue] in memory, for tests. It keeps the whole contract but the durability: nothing outlives the
+// process. [Queue.Reopen] stands in for a crash and a restart. Queues and leases are safe for concurrent use.
+//
+// It polls nothing and does no I/O: in a testing/synctest bubble, where it must have been made too, a Receive that waits blocks durably.
+package memqueue
+
+import (
+	"bytes"
+	"container/heap"
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/signpost-go/signpost"
+)
+
+// ErrClosed is what the methods of a closed queue return, and Settle on the leases that it had given.
+var ErrClosed = errors.New("memqueue: queue is closed")
+
+// A Queue holds messages in memory. New makes one.
+type Queue struct {
+	mu      sync.Mutex // protects the following fields
+	fail    func(op string) error
+	known   map[string]bool // every ID that was ever enqueued
+	waiting entries         // a heap: what is due first comes first
+	leased  map[*lease]bool
+	dead    []DeadLetter
+	puts    uint64        // messages put into waiting so far
+	changed chan struct{} // closed, and replaced, when calls that wait must look again
+	closed  bool
+	gone    bool // reopened: another queue has the messages
+}
+
+// A DeadLetter is a message that was settled as dead.
+type DeadLetter struct {
+	Message *signpost.Message // its Attempts count the last one
+	Reason  error
+}
+
+// New returns an empty queue.
+func New() *Queue {
+	return &Queue{known: map[string]bool{}, leased: map[*lease]bool{}, changed: make(chan struct{})}
+}
+
+// Reopen ends q as a crash does and returns a queue that has its messages: those that wait, and those whose leases weren't settled, which are due
+// at once. Settle on a lease that q gave returns [signpost.ErrLeaseLost] from now on. q is closed, if it wasn't, and empty. What was given to Fail
+// stays behind.
+func (q *Queue) Reopen() *Queue {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.close()
+	q.gone = true
+	next := New()
+	next.known, q.known = q.known, map[string]bool{}
+	next.dead, q.dead = q.dead, nil
+	next.puts = q.puts
+	next.waiting, q.waiting = q.waiting, nil
+	for l := range q.leased {
+		heap.Push(&next.waiting, l.entry)
+	}
+	q.leased = map[*lease]bool{}
+	return next
+}
+
+// Enqueue implements [signpost.Queue]. A message whose ID is known already is left out, and no error: the first one with an ID stays as it is,
+// whether it waits, is leased or has ended.
+func (q *Queue) Enqueue(ctx context.Context, msgs ...*signpost.Message) error {
+	if err := q.refusal(ctx, "enqueue"); err != nil {
+		return err
+	}
+	for i, m := range msgs {
+		if m == nil || m.ID == "" {
+			return fmt.Errorf("memqueue: message %d of %d is nil or has no ID", i+1, len(msgs))
+		}
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return ErrClosed
+	}
+	now := time.Now()
+	for _, m := range msgs {
+		if !q.known[m.ID] {
+			q.known[m.ID] = true
+			q.put(&entry{message: clone(m)}, now)
+		}
+	}
+	return nil
+}
+
+// Receive implements [signpost.Queue]. Of the messages that are due it gives the one that has been so for the longest time.
+func (q *Queue) Receive(ctx context.Context) (signpost.Lease, error) {
+	if err := q.refusal(ctx, "receive"); err != nil {
+		return nil, err
+	}
+	for {
+		l, changed, wait, err := q.next()
+		if l != nil || err != nil {
+			return l, err
+		}
+		if err := await(ctx, changed, wait); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// next returns a lease on what is due. If nothing is, it returns a nil lease, what to wait for, and for how long at most: 0 for ever.
+func (q *Queue) next() (l signpost.Lease, changed <-chan struct{}, wait time.Duration, err error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	switch {
+	case q.closed:
+		return nil, nil, 0, ErrClosed
+	case len(q.waiting) == 0:
+		return nil, q.changed, 0, nil
+	}
+	if wait := time.Until(q.waiting[0].due); wait > 0 {
+		return nil, q.changed, wait, nil
+	}
+	e := heap.Pop(&q.waiting).(*entry)
+	given := &lease{queue: q, message: clone(&e.message), entry: e}
+	q.leased[given] = true
+	return given, nil, 0, nil
+}
+
+// await returns when changed is closed or the time is over, or with ctx's error when that is done.
+func await(ctx context.Context, changed <-chan struct{}, wait time.Duration) error {
+	var over <-chan time.Time
+	if wait > 0 {
+		timer := time.NewTimer(wait)
+		defer timer.Stop()
+		over = timer.C
+	}
+	select {
+	case <-changed:
+	case <-over:
+	case <-ctx.Done():
+	}
+	return ctx.Err()
+}
+
+// Close implements [signpost.Queue]. The messages stay for [Queue.Reopen]. It returns nil, however often it is called.
+func (q *Queue) Close() error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.close()
+	return nil
+}
+
+// close requires that mu is held.
+func (q *Queue) close() {
+	if !q.closed {
+		q.closed = true
+		close(q.changed)
+	}
+}
+
+// Fail has f asked at the beginning of every Enqueue, Receive and Settle from now on, with op "enqueue", "receive" or "settle". If it returns an
+// error, so does the call, and does nothing else. f may be called by several goroutines at once; nil ends it. A Receive that waits already goes on.
+func (q *Queue) Fail(f func(op string) error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.fail = f
+}
+
+// Len returns the number of messages that have not ended: those that are due, wait or are leased.
+func (q *Queue) Len() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.waiting) + len(q.leased)
+}
+
+// Dead returns the dead letters in the order in which they came.
+func (q *Queue) Dead() []DeadLetter {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	var letters []DeadLetter
+	for _, d := range q.dead {
+		m := clone(d.Message)
+		letters = append(letters, DeadLetter{Message: &m, Reason: d.Reason})
+	}
+	return letters
+}
+
+// refusal is why a call isn't even begun.
+func (q *Queue) refusal(ctx context.Context, op string) error {
+	q.mu.Lock()
+	fail := q.fail
+	q.mu.Unlock()
+	if fail != nil {
+		if err := fail(op); err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+// put has e wait until the given time. It requires that mu is held.
+func (q *Queue) put(e *entry, due time.Time) {
+	q.puts++
+	e.due, e.put = due, q.puts
+	heap.Push(&q.waiting, e)
+	close(q.changed)
+	q.changed = make(chan struct{})
+}
+
+// A lease is the right to deliver one message.
+type lease struct {
+	queue   *Queue
+	message signpost.Message // the caller's copy
+	entry   *entry           // protected by queue.mu
+	settled bool             // protected by queue.mu
+}
+
+// Message implements [signpost.Lease].
+func (l *lease) Message() *signpost.Message { return &l.message }
+
+// Settle implements [signpost.Lease]. If ctx is done it changes nothing.
+func (l *lease) Settle(ctx context.Context, o signpost.Outcome) error {
+	q := l.queue
+	if err := q.refusal(ctx, "settle"); err != nil {
+		return err
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	switch {
+	case l.settled:
+		return signpost.ErrSettled
+	case q.gone:
+		return signpost.ErrLeaseLost
+	case q.closed:
+		return ErrClosed
+	}
+	switch o.State {
+	case signpost.Delivered:
+	case signpost.Dead:
+		if o.Attempt.Number > 0 {
+			l.entry.message.Attempts++
+		}
+		q.dead = append(q.dead, DeadLetter{Message: &l.entry.message, Reason: o.Reason})
+	case signpost.Retrying:
+		l.entry.message.Attempts++
+		q.put(l.entry, o.RetryAt)
+	case signpost.Deferred:
+		q.put(l.entry, o.RetryAt)
+	default:
+		return fmt.Errorf("memqueue: outcome %v: settle as Delivered, Retrying, Dead or Deferred", o.State)
+	}
+	l.settled = true
+	delete(q.leased, l)
+	return nil
+}
+
+// An entry is a message that has not ended.
+type entry struct {
+	message signpost.Message
+	due     time.Time
+	put     uint64 // first in, first out among equals
+}
+
+// entries are a heap by due time.
+type entries []*entry
+
+func (e entries) Len() int      { return len(e) }
+func (e entries) Swap(i, j int) { e[i], e[j] = e[j], e[i] }
+func (e *entries) Push(x any)   { *e = append(*e, x.(*entry)) }
+
+func (e entries) Less(i, j int) bool {
+	if c := e[i].due.Compare(e[j].due); c != 0 {
+		return c < 0
+	}
+	return e[i].put < e[j].put
+}
+
+func (e *entries) Pop() any {
+	last := len(*e) - 1
+	x := (*e)[last]
+	(*e)[last] = nil
+	*e = (*e)[:last]
+	return x
+}
+
+func clone(m *signpost.Message) signpost.Message {
+	c := *m
+	c.Payload = bytes.Clone(m.Payload)
+	c.Header = m.Header.Clone()
+	return c
+}
