@@ -60,6 +60,8 @@ type Dispatcher struct {
 	errands   []errand // not begun
 	running   int      // errand goroutines
 	open      int      // errands not done
+	told      int      // turns whose message has ended, while the queue and the observers are told
+	retold    int      // … whose message will be retried
 	wakeAt    time.Time
 	left      []*delivery // cut off in flight
 	closed    bool
@@ -425,6 +427,13 @@ func (d *Dispatcher) deliver(w *worker, dl *delivery) (next *delivery) {
 	if a.Number > 1 {
 		d.stats.Retries += uint64(j.attempts)
 	}
+	retry := j.outcome.State == Retrying && dl.lease == nil
+	if retry {
+		d.retold++
+	} else {
+		d.told++
+		d.count(j.outcome.State)
+	}
 	d.follow(now, dl, j, change)
 	d.unlock(now)
 
@@ -435,11 +444,12 @@ func (d *Dispatcher) deliver(w *worker, dl *delivery) (next *delivery) {
 
 	now = time.Now()
 	d.mu.Lock()
-	if j.outcome.State == Retrying && dl.lease == nil {
+	if retry {
+		d.retold--
 		d.schedule.Retry(now, &dl.item, j.outcome.RetryAt)
 	} else {
+		d.told--
 		d.schedule.Remove(now, &dl.item)
-		d.count(j.outcome.State)
 	}
 	if !settled {
 		d.addErrand(errand{dl, j.outcome, true})
@@ -515,7 +525,7 @@ func (d *Dispatcher) end() {
 	}
 	d.cancel()
 	d.wg.Wait()
-	d.sender.close()
+	d.sender.CloseIdleConnections()
 
 	d.mu.Lock()
 	left := d.left

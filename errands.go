@@ -58,6 +58,9 @@ func (d *Dispatcher) runErrands() {
 		e := d.errands[0]
 		d.errands[0] = errand{}
 		d.errands = d.errands[1:]
+		if !e.observed {
+			d.count(e.outcome.State)
+		}
 		d.mu.Unlock()
 
 		if !e.observed {
@@ -72,9 +75,6 @@ func (d *Dispatcher) runErrands() {
 
 		d.mu.Lock()
 		d.open--
-		if !e.observed {
-			d.count(e.outcome.State)
-		}
 		d.unlock(time.Now())
 	}
 }

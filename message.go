@@ -251,6 +251,9 @@ func isHost(name string) bool {
 	}
 	for i := range len(name) {
 		c := name[i]
+		if c == '.' && (i == 0 || name[i-1] == '.') {
+			return false // an empty label
+		}
 		if c|0x20 >= 'a' && c|0x20 <= 'z' || c >= '0' && c <= '9' || c == '-' || c == '.' || c == '_' || c >= 0x80 {
 			continue
 		}
@@ -264,7 +267,7 @@ func hostKey(name string) string {
 	if addr, err := netip.ParseAddr(name); err == nil {
 		name = addr.Unmap().String()
 		if strings.Contains(name, ":") {
-			name = "[" + name + "]"
+			name = "[" + strings.Replace(name, "%", "%25", 1) + "]" // a zone as in a URL
 		}
 		return name
 	}

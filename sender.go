@@ -49,6 +49,7 @@ const (
 	idleTimeout        = 90 * time.Second
 	pingAfter          = 5 * time.Second // of silence on an HTTP/2 connection with requests out
 	pingTimeout        = 5 * time.Second
+	dialGrace          = time.Second // net/http may go on dialling after the attempt's deadline, for so long
 )
 
 // NewSender returns a Sender. Options that only a Dispatcher has a use for are errors.
@@ -245,7 +246,7 @@ func (s *Sender) newTransport(certificate *tls.Config) *transport {
 	pool := &http.Transport{ // Proxy is nil: the environment's are ignored
 		DialContext:            s.dial,
 		TLSClientConfig:        certificate,
-		TLSHandshakeTimeout:    s.config.timeout,
+		TLSHandshakeTimeout:    s.config.timeout + dialGrace,
 		DisableCompression:     true,
 		MaxIdleConns:           maxIdleConnections,
 		MaxIdleConnsPerHost:    s.config.hostConcurrency,
@@ -258,7 +259,7 @@ func (s *Sender) newTransport(certificate *tls.Config) *transport {
 	}
 	if s.config.proxy != nil {
 		pool.Proxy = http.ProxyURL(s.config.proxy)
-		pool.DialContext = (&net.Dialer{Timeout: s.config.timeout}).DialContext
+		pool.DialContext = (&net.Dialer{Timeout: s.config.timeout + dialGrace}).DialContext
 	}
 	t := &transport{roundTripper: pool, pool: pool}
 	if s.config.wrapTransport != nil {
@@ -276,12 +277,13 @@ func (s *Sender) dial(ctx context.Context, network, address string) (net.Conn, e
 	if err := s.config.guard.Host(host); err != nil {
 		return nil, err
 	}
-	dialer := net.Dialer{Timeout: s.config.timeout, ControlContext: s.config.guard.Control}
+	dialer := net.Dialer{Timeout: s.config.timeout + dialGrace, ControlContext: s.config.guard.Control}
 	return dialer.DialContext(ctx, network, address)
 }
 
-// close ends idle connections.
-func (s *Sender) close() {
+// CloseIdleConnections closes the connections that no attempt is using; without it they stay for 90 s. The Sender can be used
+// afterwards.
+func (s *Sender) CloseIdleConnections() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, t := range s.transports {

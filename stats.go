@@ -8,7 +8,7 @@ import (
 
 // Stats are a dispatcher's gauges and counters, at one moment.
 type Stats struct {
-	Queued, Waiting, InFlight, Hosts                     int    // due; waiting for a later time; on the wire, or being reported; hosts known
+	Queued, Waiting, InFlight, Hosts                     int    // due; waiting for a later time; on the wire; hosts known
 	Bytes                                                int64  // payload bytes held
 	Accepted, Delivered, Dead, Attempts, Retries, Panics uint64 // since New; Retries are the attempts that weren't a message's first
 }
@@ -27,13 +27,13 @@ type HostStats struct {
 }
 
 // Stats returns counters and gauges, one consistent snapshot: what was accepted in memory is delivered, dead, queued, waiting or in
-// flight, until Shutdown hands it back.
+// flight, until Shutdown hands it back. An outcome is counted before the observers hear of it.
 func (d *Dispatcher) Stats() Stats {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	s := d.stats
 	c := d.schedule.Counts()
-	s.Queued, s.Waiting, s.InFlight = c.Due+d.open, c.Waiting, c.InFlight
+	s.Queued, s.Waiting, s.InFlight = c.Due+len(d.errands), c.Waiting+d.retold, c.InFlight-d.told-d.retold
 	s.Hosts, s.Bytes = d.schedule.Hosts(), d.schedule.Bytes()
 	return s
 }

@@ -1,0 +1,43 @@
+# make test   every module: tests with -race, vet, staticcheck, formatting; what `go test ./...` can't tell
+# make lint   the same without the tests
+# make fuzz   every fuzz target for FUZZTIME (default 30s) each
+# make api    accept a changed public surface: rewrites api/*.txt
+
+GO          ?= go
+STATICCHECK ?= honnef.co/go/tools/cmd/staticcheck@v0.8.2
+FUZZTIME    ?= 30s
+
+# The modules of the workspace, as folders.
+MODULES := $(shell $(GO) list -m -f '{{.Dir}}')
+
+.PHONY: test lint fuzz api
+.DEFAULT_GOAL := test
+
+test: lint
+	@for dir in $(MODULES); do \
+		echo "== test $$dir"; \
+		(cd $$dir && $(GO) test -race -timeout 10m ./...) || exit 1; \
+	done
+	@echo "skipped: nothing"
+
+lint:
+	@unformatted=$$(gofmt -l .); \
+	if [ -n "$$unformatted" ]; then echo "gofmt differs in:"; echo "$$unformatted"; exit 1; fi
+	@for dir in $(MODULES); do \
+		echo "== lint $$dir"; \
+		(cd $$dir && $(GO) vet ./... && GOWORK=off $(GO) build ./... && $(GO) run $(STATICCHECK) ./...) || exit 1; \
+	done
+
+# go test -fuzz takes one target of one package at a time.
+fuzz:
+	@for dir in $(MODULES); do \
+		for file in $$(cd $$dir && grep -rl --include='*_test.go' '^func Fuzz' .); do \
+			for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' $$dir/$$file); do \
+				echo "== fuzz $$target in $$(dirname $$file)"; \
+				(cd $$dir && $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) ./$$(dirname $$file)) || exit 1; \
+			done; \
+		done; \
+	done
+
+api:
+	$(GO) test -run TestPublicSurface . -update

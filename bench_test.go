@@ -1,0 +1,98 @@
+package signpost_test
+
+import (
+	"bytes"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/time/rate"
+
+	"github.com/signpost-go/signpost"
+)
+
+// kilobyte is a JSON document of 1 KiB.
+var kilobyte = fmt.Appendf(nil, `{"data":"%s"}`, bytes.Repeat([]byte("x"), 1024-11))
+
+func BenchmarkSend(b *testing.B) {
+	type event struct {
+		Type string    `json:"type"`
+		At   time.Time `json:"at"`
+		Data []string  `json:"data"`
+	}
+	for _, c := range []struct {
+		name    string
+		payload any
+	}{
+		{"1 KiB of bytes", kilobyte},
+		{"a struct", event{"user.created", time.Now(), []string{"a", "b", "c"}}},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			// What is sent waits: this is the cost of Send alone.
+			d, err := signpost.New(signpost.WithSecret(whsec), quiet, signpost.WithWorkers(0),
+				signpost.WithQueueSize(1<<30), signpost.WithQueueBytes(1<<50))
+			require.NoError(b, err)
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := d.Send(ctx, "https://hooks.example.com/services/T00000000/B00000000", c.payload); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.StopTimer()
+			d.Close()
+		})
+	}
+}
+
+func BenchmarkSign(b *testing.B) {
+	secret, err := signpost.ParseSecret(whsec)
+	require.NoError(b, err)
+	signer, err := signpost.NewSigner(secret)
+	require.NoError(b, err)
+	m := &signpost.Message{ID: "msg_p5jXN8AQM9LWM0D4loKWxJek", Payload: kilobyte}
+	req := httptest.NewRequest(http.MethodPost, "/", nil)
+	now := time.Now()
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := signer.Sign(req, m, now); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkVerify(b *testing.B) {
+	secret := signpost.NewSecret()
+	signer, err := signpost.NewSigner(secret)
+	require.NoError(b, err)
+	v, err := signpost.NewVerifier(secret)
+	require.NoError(b, err)
+	req := httptest.NewRequest(http.MethodPost, "/", nil)
+	require.NoError(b, signer.Sign(req, &signpost.Message{ID: "msg_p5jXN8AQM9LWM0D4loKWxJek", Payload: kilobyte}, time.Now()))
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := v.Verify(req.Header, kilobyte); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkDelivery is all that a delivered message costs, over a transport that answers at once.
+func BenchmarkDelivery(b *testing.B) {
+	answer := signpost.WithTransport(func(http.RoundTripper) http.RoundTripper {
+		return roundTripper(func(*http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: 204, Body: http.NoBody}, nil
+		})
+	})
+	d, err := signpost.New(signpost.WithSecret(whsec), quiet, answer, signpost.WithRateLimit(rate.Inf, 0), signpost.WithBackpressure())
+	require.NoError(b, err)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := d.Send(ctx, "https://hooks.example.com/", kilobyte); err != nil {
+			b.Fatal(err)
+		}
+	}
+	require.NoError(b, d.Shutdown(ctx))
+}
