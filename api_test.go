@@ -20,8 +20,8 @@ import (
 
 var update = flag.Bool("update", false, "rewrite api/*.txt")
 
-// The public surface is checked in, as Go's own is in its api folder: a change of it is seen in review, because it changes a file
-// there too. `make api` writes them.
+// The public surface is checked in, as Go's own is in its api folder: a change of it is seen in review,
+// because it changes a file there too. `make api` writes them.
 func TestPublicSurface(t *testing.T) {
 	for _, dir := range []string{".", "signposttest", "queuetest"} {
 		name := dir
@@ -41,7 +41,8 @@ func TestPublicSurface(t *testing.T) {
 	}
 }
 
-// surface returns a line for every exported name of a package: constant, variable, function, method, type and field.
+// surface returns a line for every exported name of a package: constant, variable, function, method, type and
+// field.
 func surface(t *testing.T, dir string) (lines []string) {
 	fset := token.NewFileSet()
 	names, err := filepath.Glob(filepath.Join(dir, "*.go"))

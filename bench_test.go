@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"testing"
 	"time"
 
@@ -95,4 +96,42 @@ func BenchmarkDelivery(b *testing.B) {
 		}
 	}
 	require.NoError(b, d.Shutdown(ctx))
+}
+
+// BenchmarkWaiting reports what a message that waits costs beyond its own strings and payload.
+func BenchmarkWaiting(b *testing.B) {
+	for _, c := range []struct {
+		name string
+		url  func(i int) string
+	}{
+		{"one endpoint", func(int) string { return "http://a.example/hook" }},
+		{"an endpoint each", func(i int) string { return fmt.Sprintf("http://a.example/hook/%07d", i) }},
+		{"a host each", func(i int) string { return fmt.Sprintf("http://h%07d.example/", i) }},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			const n = 500_000
+			for b.Loop() {
+				d, err := signpost.New(signpost.WithSecret(whsec), quiet, signpost.WithWorkers(0), signpost.WithQueueSize(100*n))
+				require.NoError(b, err)
+				own := 0
+				before := heap()
+				for i := range n {
+					url := c.url(i)
+					id, err := d.Send(ctx, url, []byte(`{}`))
+					require.NoError(b, err)
+					own += len(url) + len(id) + 8 // a payload of 2 bytes takes 8
+				}
+				b.ReportMetric(float64(heap()-before-own)/n, "B/message")
+				b.ReportMetric(float64(runtime.NumGoroutine()), "goroutines")
+				d.Close()
+			}
+		})
+	}
+}
+
+func heap() int {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int(m.HeapAlloc)
 }

@@ -12,30 +12,38 @@ import (
 	"github.com/signpost-go/signpost/internal/schedule"
 )
 
-// A Dispatcher delivers messages: it owns a schedule of what is to be sent and a pool of workers that send it. Its methods are safe for concurrent use.
+// This file holds every goroutine and lock of the core, but for errands.go and receive.go, which are about what
+// takes no turn and what comes from a durable queue.
 //
 // # Goroutines
 //
-//   - Workers: each makes one attempt at a time. Whoever finds a turn that nobody has taken (Send, a worker, the clock) hands
-//     it to an idle worker or starts one. A worker ends after some idle seconds, on the clock's word, or when ctx ends.
-//   - The clock: started by New. It sleeps until the schedule's own next time and hands out the turns that have come up. Ends with ctx.
-//   - Errands: up to maxErrands, started when there is something to report that took no turn (expired and gone messages), or something
-//     to settle that the queue refused or that goes back to it. Each ends when no errand is left, or with ctx.
-//   - With a Queue, the receiver: started by New, takes leases while the schedule has room. Ends when intake does.
+//   - Workers: each makes one attempt at a time. Whoever finds a turn that nobody has taken (Send, a worker,
+//     the clock) hands it to an idle worker or starts one. A worker ends after some idle seconds, on the
+//     clock's word, or when ctx ends.
+//   - The clock: started by New. It sleeps until the schedule's own next time and hands out the turns that
+//     have come up. Ends with ctx.
+//   - Errands: up to maxErrands, started when there is something to report that took no turn (expired and
+//     gone messages), or something to settle that the queue refused or that goes back to it. Each ends when
+//     no errand is left, or with ctx.
+//   - With a Queue, the receiver: started by New, takes leases while the schedule has room. Ends when intake
+//     does.
 //   - With a SharedQueue, the sharer: started by New, asks for the number of consumers. Ends with ctx.
 //
 // All of them are counted in wg; Shutdown returns after the last.
 //
 // # Locks
 //
-// mu is the only lock of a Dispatcher. It is never held across a channel operation, I/O, a log line or a user's function. Sender's
-// locks are leaves: nothing is locked under them.
+// mu is the only lock of a Dispatcher. It is never held across a channel operation, I/O, a log line or a
+// user's function. Sender's locks are leaves: nothing is locked under them.
 //
 // # Shutdown
 //
-// closed is set: Send and the receiver take nothing in any more. When the schedule and the errands are empty, or a
-// caller's time is over, ended is set: no turn is handed out any more; then ctx is cancelled, the goroutines end, and what is left
-// is collected.
+// closed is set: Send and the receiver take nothing in any more. When the schedule and the errands are empty,
+// or a caller's time is over, ended is set: no turn is handed out any more; then ctx is cancelled, the
+// goroutines end, and what is left is collected.
+
+// A Dispatcher delivers messages: it owns a schedule of what is to be sent and a pool of workers that send it.
+// Its methods are safe for concurrent use. [New] starts it; Shutdown or Close ends it, and every goroutine with it.
 type Dispatcher struct {
 	config *config
 	sender *Sender
@@ -134,12 +142,13 @@ func New(opts ...Option) (*Dispatcher, error) {
 
 // Send queues payload for delivery to url and returns the message's ID. It does not wait for the delivery.
 //
-// A payload of type []byte or json.RawMessage must be a JSON document and is sent byte for byte; anything else is marshalled by encoding/json.
-// What the caller does with it after Send has returned changes nothing. ctx bounds Send alone, not the delivery.
+// A payload of type []byte or json.RawMessage must be a JSON document and is sent byte for byte; anything
+// else is marshalled by encoding/json. What the caller does with it after Send has returned changes nothing.
+// ctx bounds Send alone, not the delivery.
 //
-// Once Send has returned nil, the message ends in one reported state, Delivered or Dead, or Shutdown hands it back. An error means that nothing is
-// queued: one that wraps [ErrInvalid], [ErrQueueFull], [ErrClosed], ctx's error, or a durable queue's; the last leaves it
-// unknown whether the message was queued.
+// Once Send has returned nil, the message ends in one reported state, Delivered or Dead, or Shutdown hands it
+// back. An error means that nothing is queued: one that wraps [ErrInvalid], [ErrQueueFull], [ErrClosed],
+// ctx's error, or a durable queue's; the last leaves it unknown whether the message was queued.
 func (d *Dispatcher) Send(ctx context.Context, url string, payload any) (id string, err error) {
 	body, err := marshal(payload)
 	if err != nil {
@@ -152,8 +161,8 @@ func (d *Dispatcher) Send(ctx context.Context, url string, payload any) (id stri
 	return dl.message.ID, nil
 }
 
-// Enqueue is Send for a message with its own ID, headers or creation time. It fills in what m leaves empty. It keeps a
-// copy: what the caller does with m afterwards changes nothing.
+// Enqueue is Send for a message with its own ID, headers or creation time. It fills in what m leaves empty.
+// It keeps a copy: what the caller does with m afterwards changes nothing.
 func (d *Dispatcher) Enqueue(ctx context.Context, m *Message) error {
 	if m == nil {
 		return invalid("message nil")
@@ -239,14 +248,15 @@ func (d *Dispatcher) add(now time.Time, dl *delivery, to *destination) {
 	})
 }
 
-// deadline is when m expires, counted on the monotonic clock from here on: a wall clock that is set meanwhile changes nothing.
+// deadline is when m expires, counted on the monotonic clock from here on: a wall clock that is set meanwhile
+// changes nothing.
 func (d *Dispatcher) deadline(now time.Time, m *Message) time.Time {
 	age := max(0, now.Sub(m.CreatedAt)) // what comes from the future is new
 	return now.Add(d.config.policy.MaxAge - age)
 }
 
-// unlock ends a section under mu that may have changed what can be done: it hands out the turns and errands that there are now, lets in who waited
-// for room, sets the clock, and unlocks. It requires that mu is held.
+// unlock ends a section under mu that may have changed what can be done: it hands out the turns and errands
+// that there are now, lets in who waited for room, sets the clock, and unlocks. It requires that mu is held.
 func (d *Dispatcher) unlock(now time.Time) {
 	var turnsBuf [4]handOver
 	turns := turnsBuf[:0]
@@ -321,8 +331,8 @@ func (d *Dispatcher) turn(now time.Time) *delivery {
 	return it.Value.(*delivery)
 }
 
-// hire finds a worker for a turn: the one that has been idle for the shortest time, or a new one. The schedule gives no more turns than
-// there may be workers. It requires that mu is held.
+// hire finds a worker for a turn: the one that has been idle for the shortest time, or a new one. The
+// schedule gives no more turns than there may be workers. It requires that mu is held.
 func (d *Dispatcher) hire(dl *delivery) handOver {
 	if n := len(d.idle); n > 0 {
 		w := d.idle[n-1]
@@ -464,14 +474,17 @@ func (d *Dispatcher) deliver(w *worker, dl *delivery) (next *delivery) {
 	return next
 }
 
-// Shutdown stops intake: from now on Send returns [ErrClosed]. It goes on delivering until nothing is pending, retries that wait
-// for their time included, or ctx is done. Then it cancels what is in flight, waits for every goroutine, and returns.
+// Shutdown stops intake: from now on Send returns [ErrClosed]. It goes on delivering until nothing is
+// pending, retries that wait for their time included, or ctx is done. Then it cancels what is in flight,
+// waits for every goroutine, and returns.
 //
-// With an in-memory queue it returns an [*UndeliveredError] with every message that has not ended, or nil if all have. With a durable
-// queue messages that have not ended stay there, their leases unsettled, and it returns nil; closing the queue is the caller's next step.
+// With an in-memory queue it returns an [*UndeliveredError] with every message that has not ended, or nil if
+// all have. With a durable queue messages that have not ended stay there, their leases unsettled, and it
+// returns nil; closing the queue is the caller's next step.
 //
-// Shutdown may be called several times, and by several goroutines at once: the first ctx that is done ends the dispatcher, and all calls return
-// the same. It must not be called by an observer or another function that the dispatcher calls: it would wait for itself.
+// Shutdown may be called several times, and by several goroutines at once: the first ctx that is done ends
+// the dispatcher, and all calls return the same. It must not be called by an observer or another function
+// that the dispatcher calls: it would wait for itself.
 func (d *Dispatcher) Shutdown(ctx context.Context) error {
 	if ctx == nil {
 		return invalid("context nil: use context.Background, or Close")
@@ -492,10 +505,7 @@ func (d *Dispatcher) Shutdown(ctx context.Context) error {
 		close(w.done)
 	}
 	d.stop()
-	select {
-	case <-d.drained:
-	case <-d.finished:
-	default:
+	if d.config.workers > 0 { // without workers there is nothing to wait for
 		select {
 		case <-d.drained:
 		case <-d.finished:

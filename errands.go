@@ -93,7 +93,8 @@ func (d *Dispatcher) settle(dl *delivery, o Outcome) bool {
 	return false
 }
 
-// settleUntilDone settles an errand's lease, trying again for as long as it takes. It reports false if the dispatcher ended first.
+// settleUntilDone settles an errand's lease, trying again for as long as it takes. It reports false if the
+// dispatcher ended first.
 func (d *Dispatcher) settleUntilDone(e errand) bool {
 	for wait := queueBackOff(); !d.settle(e.delivery, e.outcome); {
 		if !d.sleep(d.ctx, wait.NextBackOff()) {

@@ -17,8 +17,8 @@ var (
 	// ErrInvalid is wrapped by every error about a message or an option that can't be used as it is. Trying
 	// again without changing it is useless; the error says what is wrong, with what value, and what to do.
 	ErrInvalid = errors.New("signpost: invalid")
-	// ErrQueueFull means that there is no room for the message: the queue is full, or the message's host or endpoint holds its
-	// share of it already. Nothing is queued; try again later, or see [WithBackpressure].
+	// ErrQueueFull means that there is no room for the message: the queue is full, or the message's host or
+	// endpoint holds its share of it already. Nothing is queued; try again later, or see [WithBackpressure].
 	ErrQueueFull = errors.New("signpost: queue is full")
 	// ErrClosed means that the dispatcher was shut down before the message was accepted.
 	ErrClosed = errors.New("signpost: dispatcher is shut down")
@@ -47,8 +47,9 @@ var (
 	ErrTimestamp = errors.New("signpost: timestamp is missing, too old or in the future")
 )
 
-// UndeliveredError is what Shutdown and Close return when an in-memory queue still held messages. They were neither delivered
-// nor reported dead, though the receiver may have seen them: an attempt that was cut off counts as not made.
+// UndeliveredError is what Shutdown and Close return when an in-memory queue still held messages. They were
+// neither delivered nor reported dead, though the receiver may have seen them: an attempt that was cut off
+// counts as not made.
 type UndeliveredError struct {
 	Messages []*Message // with their IDs and attempts so far, ready for another dispatcher's Enqueue
 }
@@ -78,8 +79,8 @@ func (e *sendError) Error() string { return "signpost: POST " + e.url + ": " + e
 
 func (e *sendError) Unwrap() error { return e.err }
 
-// newSendError wraps err, whose text may come from a user's transport or function, so that no query string and no password of
-// the URL is in the text of the result.
+// newSendError wraps err, whose text may come from a user's transport or function, so that no query string
+// and no password of the URL is in the text of the result.
 func newSendError(u *url.URL, err error) error {
 	text := err.Error()
 	if u.RawQuery != "" {
@@ -110,8 +111,8 @@ type panicError struct {
 
 func (e *panicError) Error() string { return fmt.Sprintf("panic: %v", e.value) }
 
-// isLocal reports whether err speaks of this machine or this program, not of the receiver: a user's function failed, file
-// descriptors or ports are used up, there is no network.
+// isLocal reports whether err speaks of this machine or this program, not of the receiver: a user's function
+// failed, file descriptors or ports are used up, there is no network.
 func isLocal(err error) bool {
 	var local *localError
 	if errors.As(err, &local) {

@@ -155,7 +155,8 @@ func (w *world) seen(host string) (rs []*request) {
 	return rs
 }
 
-// now and peak are how many requests are open, at present and at most, for a host, a host and its path, or all ("").
+// now and peak are how many requests are open, at present and at most, for a host, a host and its path, or
+// all ("").
 func (w *world) now(key string) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()

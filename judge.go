@@ -38,8 +38,9 @@ func (d *Dispatcher) judge(a Attempt) (j judgement) {
 	return j
 }
 
-// follow draws the conclusions of an attempt that concern other messages: those that wait for an endpoint that is gone are dead, and those that
-// wait behind a pause go back to their queue, where they take no room. It requires that mu is held.
+// follow draws the conclusions of an attempt that concern other messages: those that wait for an endpoint
+// that is gone are dead, and those that wait behind a pause go back to their queue, where they take no room.
+// It requires that mu is held.
 func (d *Dispatcher) follow(now time.Time, dl *delivery, j judgement, change schedule.Change) {
 	to, err := d.sender.urls.parse(dl.message.URL)
 	if err != nil {
@@ -63,8 +64,9 @@ func (d *Dispatcher) follow(now time.Time, dl *delivery, j judgement, change sch
 	}
 }
 
-// evidence is what an attempt says of its endpoint and of its host. To the endpoint everything that isn't accepted is a failure. To the host only what speaks of
-// the host is: no connection, no answer, or a gateway's word that there is nobody behind it. What went wrong on this side speaks of neither.
+// evidence is what an attempt says of its endpoint and of its host. To the endpoint everything that isn't
+// accepted is a failure. To the host only what speaks of the host is: no connection, no answer, or a
+// gateway's word that there is nobody behind it. What went wrong on this side speaks of neither.
 func evidence(a Attempt, v Verdict) (r schedule.Result) {
 	untried := errors.Is(a.Err, ErrBlocked) || errors.Is(a.Err, ErrInvalid) || a.Err != nil && isLocal(a.Err)
 	switch {
@@ -82,7 +84,9 @@ func evidence(a Attempt, v Verdict) (r schedule.Result) {
 		r.Host = schedule.Failure
 	case v == Accept:
 		r.Host = schedule.Success
-	case a.StatusCode == http.StatusBadGateway, a.StatusCode == http.StatusServiceUnavailable, a.StatusCode == http.StatusGatewayTimeout:
+	case a.StatusCode == http.StatusBadGateway,
+		a.StatusCode == http.StatusServiceUnavailable,
+		a.StatusCode == http.StatusGatewayTimeout:
 		r.Host = schedule.Failure
 	default:
 		r.Host = schedule.Success

@@ -16,7 +16,9 @@ import (
 
 // A Message is one webhook on its way to one URL.
 type Message struct {
-	ID        string      // webhook-id, the same on every attempt; empty: "msg_" and 128 random bits. Printable ASCII without dots and spaces, 255 bytes at most
+	// ID is sent as webhook-id, the same on every attempt. Empty: "msg_" and 128 random bits. It is printable
+	// ASCII without dots and spaces, 255 bytes at most.
+	ID        string
 	URL       string      // absolute http or https URL
 	Payload   []byte      // a JSON document: the very bytes that are signed and sent
 	Header    http.Header // sent as well, on every attempt
@@ -27,7 +29,7 @@ type Message struct {
 // An Attempt is one request and what came of it.
 type Attempt struct {
 	Number     int           // 1 for the first
-	Start      time.Time     //
+	Start      time.Time     // when its deadline began to count
 	Duration   time.Duration // until the response was read, or the attempt given up
 	StatusCode int           // 0: no response
 	RetryAfter time.Duration // what the response asked for, 0 if nothing
@@ -186,7 +188,8 @@ func isToken(s string) bool {
 	return s != ""
 }
 
-// isFieldValue reports whether s can be a header's value (RFC 9110, section 5.5): no control characters but the tab.
+// isFieldValue reports whether s can be a header's value (RFC 9110, section 5.5): no control characters but
+// the tab.
 func isFieldValue(s string) bool {
 	for i := range len(s) {
 		if c := s[i]; c < ' ' && c != '\t' || c == 0x7f {
@@ -244,7 +247,8 @@ func parseURL(s string) (*destination, error) {
 	return &destination{url: u, host: host, endpoint: u.Scheme + "://" + host + path}, nil
 }
 
-// isHost reports whether name is an IP address or could be a host name. Beyond ASCII it is left to the transport, which knows IDNA.
+// isHost reports whether name is an IP address or could be a host name. Beyond ASCII it is left to the
+// transport, which knows IDNA.
 func isHost(name string) bool {
 	if _, err := netip.ParseAddr(name); err == nil {
 		return true

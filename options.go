@@ -89,8 +89,9 @@ type config struct {
 
 func (c *config) problem(err error) { c.problems = append(c.problems, err) }
 
-// WithSecret signs by Standard Webhooks with the given secrets ("whsec_…"), a signature each, as [NewSigner] does. It may be given several
-// times: during a rotation, say. A secret for each customer is [WithEndpoints]'s business.
+// WithSecret signs by Standard Webhooks with the given secrets ("whsec_…"), a signature each, as [NewSigner]
+// does. It may be given several times: during a rotation, say. A secret for each customer is
+// [WithEndpoints]'s business.
 func WithSecret(whsec ...string) Option {
 	return option(func(c *config) {
 		c.secretsGiven = true
@@ -115,9 +116,9 @@ func WithoutSigning() Option {
 	return option(func(c *config) { c.signing = append(c.signing, "WithoutSigning") })
 }
 
-// WithEndpoints asks f how to reach a URL, before every attempt: so a rotated secret or a disabled endpoint counts at once. f is called
-// from many goroutines at once; its time counts toward the attempt's, whose end ctx knows. An error fails the attempt and is retried, and
-// doesn't count against the receiver.
+// WithEndpoints asks f how to reach a URL, before every attempt: so a rotated secret or a disabled endpoint
+// counts at once. f is called from many goroutines at once; its time counts toward the attempt's, whose end
+// ctx knows. An error fails the attempt and is retried, and doesn't count against the receiver.
 func WithEndpoints(f func(ctx context.Context, url string) (Endpoint, error)) Option {
 	return option(func(c *config) {
 		c.endpoints = f
@@ -132,14 +133,14 @@ func WithRetryPolicy(p RetryPolicy) Option {
 	return dispatcherOption("WithRetryPolicy", func(c *config) { c.policy = p })
 }
 
-// WithRateLimit bounds the attempts at one host to limit a second, and to burst at once. The default is 100/s with a burst of 100;
-// rate.Inf lifts the limit.
+// WithRateLimit bounds the attempts at one host to limit a second, and to burst at once. The default is 100/s
+// with a burst of 100; rate.Inf lifts the limit.
 func WithRateLimit(limit rate.Limit, burst int) Option {
 	return dispatcherOption("WithRateLimit", func(c *config) { c.limit, c.burst = limit, burst })
 }
 
-// WithHostConcurrency bounds the attempts in flight at one host, and at one endpoint, to n. The default is 32; how many of them
-// a receiver gets depends on how it answers.
+// WithHostConcurrency bounds the attempts in flight at one host, and at one endpoint, to n. The default is
+// 32; how many of them a receiver gets depends on how it answers.
 func WithHostConcurrency(n int) Option {
 	return option(func(c *config) { c.hostConcurrency = n })
 }
@@ -165,8 +166,9 @@ func WithMaxPayload(n int) Option {
 	return option(func(c *config) { c.maxPayload = n })
 }
 
-// WithBackpressure lets Send and Enqueue wait for room in the queue until their context is done, where they would return
-// [ErrQueueFull]. An observer that sends must bring a deadline then: it may be waiting for itself.
+// WithBackpressure lets Send and Enqueue wait for room in the queue until their context is done, where they
+// would return [ErrQueueFull]. An observer that sends must bring a deadline then: it may be waiting for
+// itself.
 func WithBackpressure() Option {
 	return dispatcherOption("WithBackpressure", func(c *config) { c.backpressure = true })
 }
@@ -176,7 +178,8 @@ func WithQueue(q Queue) Option {
 	return dispatcherOption("WithQueue", func(c *config) { c.queue, c.queueGiven = q, true })
 }
 
-// WithTimeout bounds a whole attempt, from asking for the endpoint to the response's last byte. The default is 15 s.
+// WithTimeout bounds a whole attempt, from asking for the endpoint to the response's last byte. The default
+// is 15 s.
 func WithTimeout(d time.Duration) Option {
 	return option(func(c *config) { c.timeout = d })
 }
@@ -201,15 +204,15 @@ func WithUserAgent(s string) Option {
 	return option(func(c *config) { c.userAgent = s })
 }
 
-// WithTLSConfig sets what TLS connections start from: root certificates, say, or a client certificate for all endpoints. It is cloned. Versions
-// before 1.2 stay off.
+// WithTLSConfig sets what TLS connections start from: root certificates, say, or a client certificate for all
+// endpoints. It is cloned. Versions before 1.2 stay off.
 func WithTLSConfig(t *tls.Config) Option {
 	return option(func(c *config) { c.tls, c.tlsGiven = t, true })
 }
 
-// WithTransport lets wrap see, change or replace every request's round trip, for tracing or tests. It is called once for every
-// transport that is made: one, and another for each client certificate. The guard against private
-// addresses is inside what wrap is given: a RoundTripper that doesn't call it does without.
+// WithTransport lets wrap see, change or replace every request's round trip, for tracing or tests. It is
+// called once for every transport that is made: one, and another for each client certificate. The guard
+// against private addresses is inside what wrap is given: a RoundTripper that doesn't call it does without.
 func WithTransport(wrap func(http.RoundTripper) http.RoundTripper) Option {
 	return option(func(c *config) {
 		c.wrapTransport = wrap
@@ -219,15 +222,15 @@ func WithTransport(wrap func(http.RoundTripper) http.RoundTripper) Option {
 	})
 }
 
-// WithProxy sends everything through a proxy (http, https or socks5). The proxy resolves names and dials, so what may be
-// reached is then for the proxy to guard: WithAllowedNetworks and WithDeniedNetworks, and the default that keeps
-// private addresses closed, mean nothing. Proxies in the environment are never used.
+// WithProxy sends everything through a proxy (http, https or socks5). The proxy resolves names and dials, so
+// what may be reached is then for the proxy to guard: WithAllowedNetworks and WithDeniedNetworks, and the
+// default that keeps private addresses closed, mean nothing. Proxies in the environment are never used.
 func WithProxy(u *url.URL) Option {
 	return option(func(c *config) { c.proxy, c.proxyGiven = u, true })
 }
 
-// WithAllowedNetworks opens networks that are closed by default, because they aren't globally reachable: "127.0.0.0/8" for
-// development, a company's own "10.1.0.0/16". It may be given several times.
+// WithAllowedNetworks opens networks that are closed by default, because they aren't globally reachable:
+// "127.0.0.0/8" for development, a company's own "10.1.0.0/16". It may be given several times.
 func WithAllowedNetworks(cidr ...string) Option {
 	return option(func(c *config) { c.allowed = append(c.allowed, cidr...) })
 }
@@ -237,9 +240,10 @@ func WithDeniedNetworks(cidr ...string) Option {
 	return option(func(c *config) { c.denied = append(c.denied, cidr...) })
 }
 
-// WithObserver has f called after every attempt and every ending, on the goroutine of the worker, which delivers nothing else and keeps its place in its host's
-// window until f returns. So f should be quick, and a slow one slows its own host first. Of one message the outcomes come in order, of several at once. f must not
-// change m, and may keep it. ctx is done when the dispatcher ends. The option may be given several times.
+// WithObserver has f called after every attempt and every ending, on the goroutine of the worker, which
+// delivers nothing else and keeps its place in its host's window until f returns. So f should be quick, and a
+// slow one slows its own host first. Of one message the outcomes come in order, of several at once. f must
+// not change m, and may keep it. ctx is done when the dispatcher ends. The option may be given several times.
 func WithObserver(f func(ctx context.Context, m *Message, o Outcome)) Option {
 	return dispatcherOption("WithObserver", func(c *config) {
 		c.observers = append(c.observers, f)
@@ -249,8 +253,8 @@ func WithObserver(f func(ctx context.Context, m *Message, o Outcome)) Option {
 	})
 }
 
-// WithLogger logs to l instead of slog.Default: Debug for attempts, Info for retries, Warn for a pause, Error for dead messages. Neither
-// secrets nor signatures nor query strings are logged.
+// WithLogger logs to l instead of slog.Default: Debug for attempts, Info for retries, Warn for a pause, Error
+// for dead messages. Neither secrets nor signatures nor query strings are logged.
 func WithLogger(l *slog.Logger) Option {
 	return dispatcherOption("WithLogger", func(c *config) {
 		c.logger = l

@@ -27,7 +27,8 @@ func (d *Dispatcher) receive() {
 	}
 }
 
-// awaitRoom reports whether there is room for a lease, now or after waiting; it reports false when intake has ended.
+// awaitRoom reports whether there is room for a lease, now or after waiting; it reports false when intake has
+// ended.
 func (d *Dispatcher) awaitRoom() bool {
 	d.mu.Lock()
 	d.hungry = !d.mayReceive()

@@ -19,7 +19,8 @@ func (d *Dispatcher) observe(m *Message, o Outcome) {
 	}
 }
 
-// guard calls a user's function and reports whether it returned. A panic is logged and counted, and costs nothing else.
+// guard calls a user's function and reports whether it returned. A panic is logged and counted, and costs
+// nothing else.
 func (d *Dispatcher) guard(what string, f func()) (returned bool) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -51,13 +52,16 @@ func (d *Dispatcher) logAttempt(m *Message, a Attempt, j judgement, c schedule.C
 	}
 	url := redact(m.URL)
 	if c.HostOpened {
-		d.config.logger.Warn("signpost: host is paused", "url", url, "failures", c.HostFailures, "until", c.HostUntil, "err", j.result.Err)
+		d.config.logger.Warn("signpost: host is paused",
+			"url", url, "failures", c.HostFailures, "until", c.HostUntil, "err", j.result.Err)
 	}
 	if c.EndpointOpened {
-		d.config.logger.Warn("signpost: endpoint is paused", "url", url, "failures", c.EndpointFailures, "until", c.EndpointUntil, "err", j.result.Err)
+		d.config.logger.Warn("signpost: endpoint is paused",
+			"url", url, "failures", c.EndpointFailures, "until", c.EndpointUntil, "err", j.result.Err)
 	}
 	if !j.result.PauseUntil.IsZero() {
-		d.config.logger.Warn("signpost: endpoint asks for a pause", "url", url, "status", a.StatusCode, "until", j.result.PauseUntil)
+		d.config.logger.Warn("signpost: endpoint asks for a pause",
+			"url", url, "status", a.StatusCode, "until", j.result.PauseUntil)
 	}
 	d.logOutcome(m, j.outcome)
 }
@@ -68,9 +72,11 @@ func (d *Dispatcher) logOutcome(m *Message, o Outcome) {
 	case Retrying:
 		d.config.logger.Info("signpost: will retry", append(attemptAttrs(m, o.Attempt), "at", o.RetryAt)...)
 	case Dead:
-		d.config.logger.Error("signpost: message is dead", append(attemptAttrs(m, o.Attempt), "reason", o.Reason, "age", time.Since(m.CreatedAt).Round(time.Millisecond))...)
+		d.config.logger.Error("signpost: message is dead", append(attemptAttrs(m, o.Attempt),
+			"reason", o.Reason, "age", time.Since(m.CreatedAt).Round(time.Millisecond))...)
 	case Deferred:
-		d.config.logger.Debug("signpost: message goes back to its queue", "id", m.ID, "url", redact(m.URL), "until", o.RetryAt)
+		d.config.logger.Debug("signpost: message goes back to its queue",
+			"id", m.ID, "url", redact(m.URL), "until", o.RetryAt)
 	}
 }
 

@@ -12,8 +12,8 @@ import (
 	"github.com/cenkalti/backoff/v4"
 )
 
-// A RetryPolicy says what becomes of a message after an attempt. Its zero value is the default policy. Its functions may be
-// called from many goroutines at once.
+// A RetryPolicy says what becomes of a message after an attempt. Its zero value is the default policy. Its
+// functions may be called from many goroutines at once.
 type RetryPolicy struct {
 	MaxAttempts   int                    // 0: 8
 	MaxAge        time.Duration          // from CreatedAt; 0: 24 h; an older message is dead (ErrExpired)
@@ -50,9 +50,10 @@ func (v Verdict) String() string {
 	return "Verdict(" + strconv.Itoa(int(v)) + ")"
 }
 
-// Classify is the default verdict: any 2xx is accepted and 410 is gone; 429, 502, 503, 504 and timeouts throttle; an address that may not
-// be dialled, a disabled endpoint and an invalid message are rejected. Everything else is retried: redirects, which
-// are never followed, impossible status codes and every other transport error.
+// Classify is the default verdict: any 2xx is accepted and 410 is gone; 429, 502, 503, 504 and timeouts
+// throttle; an address that may not be dialled, a disabled endpoint and an invalid message are rejected.
+// Everything else is retried: redirects, which are never followed, impossible status codes and every other
+// transport error.
 func Classify(a Attempt) Verdict {
 	switch code := a.StatusCode; {
 	case code >= 200 && code <= 299:
@@ -72,9 +73,10 @@ func Classify(a Attempt) Verdict {
 	return Retry
 }
 
-// Decide says what becomes of a message after attempt a: it is Delivered, Dead, or Retrying at a time that is counted from the attempt's end.
-// It doesn't know of MaxAge, which concerns a message that waits. A [Dispatcher] does as Decide says; it is exported for
-// callers of [Sender.Send] that have a job engine of their own.
+// Decide says what becomes of a message after attempt a: it is Delivered, Dead, or Retrying at a time that is
+// counted from the attempt's end. It doesn't know of MaxAge, which concerns a message that waits. A
+// [Dispatcher] does as Decide says; it is exported for callers of [Sender.Send] that have a job engine of
+// their own.
 func (p RetryPolicy) Decide(a Attempt) Outcome {
 	p = p.withDefaults()
 	o, _ := p.decide(a, p.verdict(a))
@@ -109,7 +111,8 @@ func (p RetryPolicy) verdict(a Attempt) Verdict {
 	return Retry
 }
 
-// decide requires that p has its defaults filled in. hold is how long the response asked not to be bothered, with jitter and within bounds.
+// decide requires that p has its defaults filled in. hold is how long the response asked not to be bothered,
+// with jitter and within bounds.
 func (p RetryPolicy) decide(a Attempt, v Verdict) (o Outcome, hold time.Duration) {
 	o = Outcome{State: Dead, Attempt: a}
 	if v == Accept {
@@ -152,7 +155,8 @@ func rejection(a Attempt) error {
 	return ErrRejected
 }
 
-// backOff is the wait after attempt n. It keeps no state, so that a message that comes back after a restart goes on where it was.
+// backOff is the wait after attempt n. It keeps no state, so that a message that comes back after a restart
+// goes on where it was.
 func (p RetryPolicy) backOff(n int) time.Duration {
 	b := p.BackOff()
 	b.Reset()
@@ -165,7 +169,8 @@ func (p RetryPolicy) backOff(n int) time.Duration {
 	return max(0, wait)
 }
 
-// defaultBackOff is the exponential backoff of github.com/cenkalti/backoff, kept under its ceiling after the jitter too.
+// defaultBackOff is the exponential backoff of github.com/cenkalti/backoff, kept under its ceiling after the
+// jitter too.
 func defaultBackOff() backoff.BackOff {
 	return ceiling{backoff.NewExponentialBackOff(
 		backoff.WithInitialInterval(5*time.Second),
@@ -184,8 +189,9 @@ type ceiling struct {
 
 func (c ceiling) NextBackOff() time.Duration { return min(c.most, c.BackOff.NextBackOff()) }
 
-// StandardBackOff is the schedule of the Standard Webhooks specification 1.0.0: waits of 5 s, 5 min, 30 min, 2, 5, 10, 14, 20 and 24 hours,
-// each ±20 %. It takes ten attempts and more than three days: set MaxAttempts and MaxAge to match.
+// StandardBackOff is the schedule of the Standard Webhooks specification 1.0.0: waits of 5 s, 5 min, 30 min,
+// 2, 5, 10, 14, 20 and 24 hours, each ±20 %. It takes ten attempts and more than three days: set MaxAttempts
+// and MaxAge to match.
 func StandardBackOff() backoff.BackOff { return &standardBackOff{} }
 
 type standardBackOff struct{ steps int }
@@ -205,7 +211,8 @@ func (b *standardBackOff) NextBackOff() time.Duration {
 	return wait*4/5 + rand.N(wait*2/5)
 }
 
-// parseRetryAfter reads a Retry-After header: seconds, or a date in any form of RFC 9110, section 5.6.7. Anything else, and what is past, is 0.
+// parseRetryAfter reads a Retry-After header: seconds, or a date in any form of RFC 9110, section 5.6.7.
+// Anything else, and what is past, is 0.
 func parseRetryAfter(value string, now time.Time) time.Duration {
 	value = strings.TrimSpace(value)
 	if value == "" {

@@ -134,7 +134,8 @@ func TestMaxRetryAfter(t *testing.T) {
 	})
 }
 
-// A pause holds the endpoint, spends no attempt of what waits behind it, and leaves the host's other endpoints alone.
+// A pause holds the endpoint, spends no attempt of what waits behind it, and leaves the host's other
+// endpoints alone.
 func TestPause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d, w, l := start(t)

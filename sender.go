@@ -14,15 +14,19 @@ import (
 	"time"
 )
 
-// An Endpoint says how to reach one URL. It is asked for before every attempt, so rotated secrets count at once and no secret enters a queue.
+// An Endpoint says how to reach one URL. It is asked for before every attempt, so rotated secrets count at
+// once and no secret enters a queue.
 type Endpoint struct {
 	Signer   Signer      // nil: the dispatcher's
 	Header   http.Header // sent as well; a message's headers of the same name replace it
-	TLS      *tls.Config // client certificate; connections are pooled per *tls.Config, so return the same pointer for the same certificate. nil: the dispatcher's
 	Disabled bool        // dead: ErrDisabled
+	// TLS has a client certificate, say; nil: the dispatcher's. Connections are pooled per *tls.Config: return the
+	// same pointer for the same certificate.
+	TLS *tls.Config
 }
 
-// A Sender makes single attempts, for callers with a job engine of their own; a [Dispatcher] has one inside. It is safe for concurrent use.
+// A Sender makes single attempts, for callers with a job engine of their own; a [Dispatcher] has one inside.
+// It is safe for concurrent use.
 type Sender struct {
 	config *config
 	urls   destinations
@@ -69,9 +73,10 @@ func newSender(c *config) (*Sender, error) {
 	return s, nil
 }
 
-// Send makes one attempt to deliver m: it asks for the endpoint, signs, and POSTs, all within [WithTimeout] and ctx. It gives m an ID and a
-// creation time if it has none, and changes nothing else: the caller counts m.Attempts. What is wrong is in the Attempt's Err or StatusCode;
-// [Classify] says what it means, [RetryPolicy.Decide] what to do.
+// Send makes one attempt to deliver m: it asks for the endpoint, signs, and POSTs, all within [WithTimeout]
+// and ctx. It gives m an ID and a creation time if it has none, and changes nothing else: the caller counts
+// m.Attempts. What is wrong is in the Attempt's Err or StatusCode; [Classify] says what it means,
+// [RetryPolicy.Decide] what to do.
 func (s *Sender) Send(ctx context.Context, m *Message) Attempt {
 	to, err := s.prepare(ctx, m)
 	if err != nil {
@@ -215,7 +220,8 @@ func (s *Sender) use(certificate *tls.Config) *transport {
 	return t
 }
 
-// evict forgets the transport that was used longest ago. Requests that still use it finish. It requires that mu is held.
+// evict forgets the transport that was used longest ago. Requests that still use it finish. It requires that
+// mu is held.
 func (s *Sender) evict() {
 	var oldest *tls.Config
 	least := s.clock + 1
@@ -281,8 +287,8 @@ func (s *Sender) dial(ctx context.Context, network, address string) (net.Conn, e
 	return dialer.DialContext(ctx, network, address)
 }
 
-// CloseIdleConnections closes the connections that no attempt is using; without it they stay for 90 s. The Sender can be used
-// afterwards.
+// CloseIdleConnections closes the connections that no attempt is using; without it they stay for 90 s. The
+// Sender can be used afterwards.
 func (s *Sender) CloseIdleConnections() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -291,7 +297,8 @@ func (s *Sender) CloseIdleConnections() {
 	}
 }
 
-// destinations remembers what URLs say, since most messages go where others went before. The zero value is ready. It is safe for concurrent use.
+// destinations remembers what URLs say, since most messages go where others went before. The zero value is
+// ready. It is safe for concurrent use.
 type destinations struct {
 	mu    sync.RWMutex
 	known map[string]*destination

@@ -326,7 +326,8 @@ func TestOneDeadlineForEverything(t *testing.T) {
 	})
 }
 
-// A connection that dies while it is idle costs at most one counted attempt: net/http must not send a POST twice on its own.
+// A connection that dies while it is idle costs at most one counted attempt: net/http must not send a POST
+// twice on its own.
 func TestNoSilentReplay(t *testing.T) {
 	var requests atomic.Int32
 	url, conns := raw(t, func(c net.Conn) {

@@ -36,7 +36,8 @@ func (f SignerFunc) Sign(req *http.Request, m *Message, t time.Time) error { ret
 // A Key makes one signature of the Standard Webhooks scheme. [Secret] and [PrivateKey] are Keys; a key that never
 // leaves a KMS can be one. Sign may be called from many goroutines at once.
 type Key interface {
-	// Sign returns the signature of content with its version: "v1,…" or "v1a,…". It must not keep or change content.
+	// Sign returns the signature of content with its version: "v1,…" or "v1a,…". It must not keep or change
+	// content.
 	Sign(ctx context.Context, content []byte) (signature string, err error)
 }
 
@@ -104,9 +105,10 @@ func signedContent(id, timestamp string, body []byte) []byte {
 	return append(b, body...)
 }
 
-// HMACSigner returns a Signer that sets one header to prefix and the hex HMAC-SHA256 of the body: X-Signature with
-// no prefix, or GitHub's X-Hub-Signature-256 with "sha256=". The scheme covers neither ID nor time, so a receiver
-// can't tell a replay; prefer [NewSigner] where you may choose. [New] refuses a bad header name and an empty secret.
+// HMACSigner returns a Signer that sets one header to prefix and the hex HMAC-SHA256 of the body: X-Signature
+// with no prefix, or GitHub's X-Hub-Signature-256 with "sha256=". The scheme covers neither ID nor time, so a
+// receiver can't tell a replay; prefer [NewSigner] where you may choose. [New] refuses a bad header name and
+// an empty secret.
 func HMACSigner(header, prefix string, secret []byte) Signer {
 	return &hmacSigner{
 		header: http.CanonicalHeaderKey(header), prefix: prefix, mac: newMAC(secret),
@@ -134,8 +136,9 @@ func (s *hmacSigner) Sign(req *http.Request, m *Message, _ time.Time) error {
 	return nil
 }
 
-// TimestampSigner returns a Signer that sets one header to "t=…,v1=…" with the hex HMAC-SHA256 of "t.body", as Stripe signs:
-// t is the attempt's time in Unix seconds, and there is a v1 for every secret. [New] refuses a bad header name, no secret and an empty one.
+// TimestampSigner returns a Signer that sets one header to "t=…,v1=…" with the hex HMAC-SHA256 of "t.body",
+// as Stripe signs: t is the attempt's time in Unix seconds, and there is a v1 for every secret. [New] refuses
+// a bad header name, no secret and an empty one.
 func TimestampSigner(header string, secrets ...[]byte) Signer {
 	s := &timestampSigner{header: http.CanonicalHeaderKey(header), err: validateSignatureHeader(header, "")}
 	if len(secrets) == 0 {
@@ -171,7 +174,8 @@ func (s *timestampSigner) Sign(req *http.Request, m *Message, t time.Time) error
 	return nil
 }
 
-// Signers returns a Signer that signs with all of s, in order: for the time in which receivers move from one scheme to another.
+// Signers returns a Signer that signs with all of s, in order: for the time in which receivers move from one
+// scheme to another.
 func Signers(s ...Signer) Signer { return signers(append([]Signer(nil), s...)) }
 
 type signers []Signer
@@ -233,8 +237,9 @@ func validateRawSecret(secret []byte) error {
 	return nil
 }
 
-// A Secret is a symmetric key of Standard Webhooks: 24 to 64 bytes, written "whsec_" and base64. It signs (v1) and verifies. It prints, logs
-// and marshals as REDACTED. Its zero value signs and verifies nothing. Secrets may be compared with ==: true only for copies of one.
+// A Secret is a symmetric key of Standard Webhooks: 24 to 64 bytes, written "whsec_" and base64. It signs
+// (v1) and verifies. It prints, logs and marshals as REDACTED. Its zero value signs and verifies nothing.
+// Secrets may be compared with ==: true only for copies of one.
 type Secret struct{ mac *mac }
 
 const (
@@ -259,7 +264,8 @@ func ParseSecret(s string) (Secret, error) {
 		return Secret{}, err
 	}
 	if len(key) < minSecret || len(key) > maxSecret {
-		return Secret{}, invalid("secret of %d bytes: Standard Webhooks asks for %d to %d; see NewSecret", len(key), minSecret, maxSecret)
+		return Secret{}, invalid("secret of %d bytes: Standard Webhooks asks for %d to %d; see NewSecret",
+			len(key), minSecret, maxSecret)
 	}
 	return Secret{newMAC(key)}, nil
 }
@@ -304,8 +310,8 @@ func (s Secret) Reveal() string {
 	return secretPrefix + base64.StdEncoding.EncodeToString(s.mac.key.open())
 }
 
-// A PrivateKey is an ed25519 key of Standard Webhooks, written "whsk_" and the base64 of its 64 bytes. It signs (v1a). It prints, logs and
-// marshals as REDACTED. Its zero value signs nothing.
+// A PrivateKey is an ed25519 key of Standard Webhooks, written "whsk_" and the base64 of its 64 bytes. It
+// signs (v1a). It prints, logs and marshals as REDACTED. Its zero value signs nothing.
 type PrivateKey struct{ key *sealed }
 
 // NewPrivateKey returns a random key.
@@ -324,7 +330,8 @@ func ParsePrivateKey(s string) (PrivateKey, error) {
 		return PrivateKey{}, err
 	}
 	if len(b) != ed25519.SeedSize && len(b) != ed25519.PrivateKeySize {
-		return PrivateKey{}, invalid("private key of %d bytes: ed25519 has %d, or %d for its seed", len(b), ed25519.PrivateKeySize, ed25519.SeedSize)
+		return PrivateKey{}, invalid("private key of %d bytes: ed25519 has %d, or %d for its seed",
+			len(b), ed25519.PrivateKeySize, ed25519.SeedSize)
 	}
 	key := ed25519.NewKeyFromSeed(b[:ed25519.SeedSize])
 	if len(b) == ed25519.PrivateKeySize && !hmac.Equal(b, key) {
@@ -357,7 +364,8 @@ func (k PrivateKey) Reveal() string {
 	return privateKeyPrefix + base64.StdEncoding.EncodeToString(k.key.open())
 }
 
-// A PublicKey verifies what its PrivateKey has signed. It is written "whpk_" and the base64 of its 32 bytes. Its zero value verifies nothing.
+// A PublicKey verifies what its PrivateKey has signed. It is written "whpk_" and the base64 of its 32 bytes.
+// Its zero value verifies nothing.
 type PublicKey struct{ key string }
 
 // ParsePublicKey reads a key as String writes it.
@@ -408,7 +416,8 @@ func (Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 // MarshalText returns REDACTED.
 func (PrivateKey) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
-// A mac computes HMAC-SHA256 (RFC 2104) with one key. Its hashes are kept and reset: to key one anew costs as much as to hash 128 bytes.
+// A mac computes HMAC-SHA256 (RFC 2104) with one key. Its hashes are kept and reset: to key one anew costs as
+// much as to hash 128 bytes.
 type mac struct {
 	key  *sealed
 	pool sync.Pool // of hash.Hash
@@ -420,8 +429,9 @@ func newMAC(key []byte) *mac {
 	return m
 }
 
-// A sealed key is behind a function. With a verb that doesn't fit, package fmt shows what is in the unexported fields of a
-// struct, pointers followed, where it can't call Format; of a function it shows only the address.
+// A sealed key is behind a function. With a verb that doesn't fit, package fmt shows what is in the
+// unexported fields of a struct, pointers followed, where it can't call Format; of a function it shows only
+// the address.
 type sealed struct{ open func() []byte }
 
 func seal(key []byte) *sealed { return &sealed{func() []byte { return key }} }

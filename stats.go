@@ -26,8 +26,9 @@ type HostStats struct {
 	LastError   error     // why the last failed attempt failed; nil: none did since the host is known
 }
 
-// Stats returns counters and gauges, one consistent snapshot: what was accepted in memory is delivered, dead, queued, waiting or in
-// flight, until Shutdown hands it back. An outcome is counted before the observers hear of it.
+// Stats returns counters and gauges, one consistent snapshot: what was accepted in memory is delivered, dead,
+// queued, waiting or in flight, until Shutdown hands it back. An outcome is counted before the observers hear
+// of it.
 func (d *Dispatcher) Stats() Stats {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -38,7 +39,8 @@ func (d *Dispatcher) Stats() Stats {
 	return s
 }
 
-// Hosts returns the same by host, sorted by name. It holds up deliveries for as long as it takes to look at every endpoint.
+// Hosts returns the same by host, sorted by name. It holds up deliveries for as long as it takes to look at
+// every endpoint.
 func (d *Dispatcher) Hosts() []HostStats {
 	d.mu.Lock()
 	hosts := make([]HostStats, 0, d.schedule.Hosts())

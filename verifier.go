@@ -14,10 +14,11 @@ import (
 	"time"
 )
 
-// A Verifier is the receiver's side of Standard Webhooks 1.0.0: it tells requests that were signed with one of its keys from all others. It is
-// safe for concurrent use. Set its fields before the first use.
+// A Verifier is the receiver's side of Standard Webhooks 1.0.0: it tells requests that were signed with one
+// of its keys from all others. It is safe for concurrent use. Set its fields before the first use.
 //
-// A message may come more than once; a receiver that must not act twice remembers the webhook-id of what it has handled.
+// A message may come more than once; a receiver that must not act twice remembers the webhook-id of what it
+// has handled.
 type Verifier struct {
 	Tolerance time.Duration // how far webhook-timestamp may be from now, either way; 0: 5 min
 	MaxBody   int64         // largest body that Handler reads, in bytes; 0: 1 MiB
@@ -53,7 +54,8 @@ func (k PublicKey) verifies(content []byte, version, signature string) bool {
 	return err == nil && ed25519.Verify(ed25519.PublicKey(k.key), content, b)
 }
 
-// NewVerifier returns a Verifier for what is signed with any of keys. While a secret is rotated, give the new and the old one.
+// NewVerifier returns a Verifier for what is signed with any of keys. While a secret is rotated, give the new
+// and the old one.
 func NewVerifier(keys ...VerificationKey) (*Verifier, error) {
 	if len(keys) == 0 {
 		return nil, invalid("verifier: it needs a key, a Secret or a PublicKey")
@@ -69,8 +71,9 @@ func NewVerifier(keys ...VerificationKey) (*Verifier, error) {
 // maxSignatures bounds the work that an unverified request can ask for.
 const maxSignatures = 32
 
-// Verify checks the headers webhook-id, webhook-timestamp and webhook-signature of a request with the given body, which must be the very bytes that came.
-// It returns nil if any signature matches any key, and otherwise an error that wraps ErrTimestamp or ErrSignature. Signatures of unknown versions are ignored.
+// Verify checks the headers webhook-id, webhook-timestamp and webhook-signature of a request with the given
+// body, which must be the very bytes that came. It returns nil if any signature matches any key, and
+// otherwise an error that wraps ErrTimestamp or ErrSignature. Signatures of unknown versions are ignored.
 func (v *Verifier) Verify(h http.Header, body []byte) error {
 	id, timestamp := h.Get(headerID), h.Get(headerTimestamp)
 	switch {

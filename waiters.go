@@ -11,8 +11,8 @@ type waiter struct {
 	gone     bool          // not among the waiters any more
 }
 
-// waiters are those that wait for room, in a line for every endpoint: one look tells whether anybody in it can be let in. The zero value
-// is empty. Their owner's lock protects them.
+// waiters are those that wait for room, in a line for every endpoint: one look tells whether anybody in it
+// can be let in. The zero value is empty. Their owner's lock protects them.
 type waiters struct {
 	lines []*waiterLine
 	next  int // the line to look at first, so that every endpoint has its turn

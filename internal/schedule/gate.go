@@ -77,7 +77,8 @@ func (g *gate) failure(now, seq, began int64, throttle bool) (opened bool) {
 	return true
 }
 
-// inconclusive records an attempt that says nothing of the receiver. If it was a probe, the next one waits as long again.
+// inconclusive records an attempt that says nothing of the receiver. If it was a probe, the next one waits as
+// long again.
 func (g *gate) inconclusive(now, seq, began int64) {
 	if g.probe > 0 && began > g.opened {
 		g.opened = seq

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// A model is the schedule as one would write it without a thought for cost: it keeps plain slices and looks at everything,
-// every time. It shares no code with Schedule but the rate limiter.
+// A model is the schedule as one would write it without a thought for cost: it keeps plain slices and looks
+// at everything, every time. It shares no code with Schedule but the rate limiter.
 type model struct {
 	config Config
 	start  time.Time
@@ -342,8 +342,8 @@ func (m *model) remove(now time.Time, it *modelItem) {
 	}
 }
 
-// wakes is the earliest time after now at which something that waits is due, a deadline is over, or a hold ends that alone keeps
-// a due message from its turn.
+// wakes is the earliest time after now at which something that waits is due, a deadline is over, or a hold
+// ends that alone keeps a due message from its turn.
 func (m *model) wakes(now time.Time) time.Time {
 	t := never
 	earlier := func(x time.Time) {

@@ -51,8 +51,8 @@ func (s *Schedule) meet(hostKey, endpointKey string) *endpoint {
 	return e
 }
 
-// place gives an endpoint the place that its condition calls for: among those that may have a turn, or with a timer; and then
-// its host, whose place depends on its endpoints'.
+// place gives an endpoint the place that its condition calls for: among those that may have a turn, or with a
+// timer; and then its host, whose place depends on its endpoints'.
 func (s *Schedule) place(e *endpoint, now int64) {
 	timer := int64(0)
 	if e.held > 0 {
@@ -100,8 +100,9 @@ func (s *Schedule) placeHost(h *host, now int64) {
 	s.setTimer(&h.party, timer, now)
 }
 
-// nextTick is the end of the second that t is in. Idle endpoints are forgotten then, and their hosts with them: seldom enough to
-// cost nothing, and a receiver that gets messages all the time, but one at a time, isn't met anew for each.
+// nextTick is the end of the second that t is in. Idle endpoints are forgotten then, and their hosts with
+// them: seldom enough to cost nothing, and a receiver that gets messages all the time, but one at a time,
+// isn't met anew for each.
 func nextTick(t int64) int64 {
 	const tick = int64(time.Second)
 	return (t/tick + 1) * tick

@@ -2,8 +2,9 @@
 //
 // A [Schedule] is a plain data structure: it starts no goroutine, takes no lock and reads no clock. Every
 // message is an [Item] that is in one of three conditions: it waits for a time, it is due and stands in its
-// endpoint's line, or it is in flight. Two levels of turns, hosts and each host's endpoints, keep a receiver that is
-// slow or dead from taking what the others need; [gate] says when a host or endpoint may have a turn at all.
+// endpoint's line, or it is in flight. Two levels of turns, hosts and each host's endpoints, keep a receiver
+// that is slow or dead from taking what the others need; [gate] says when a host or endpoint may have a turn
+// at all.
 //
 // Every operation costs O(log n) for n messages, hosts and endpoints, or better, for each item that it
 // touches or that became due since the last one.
@@ -103,9 +104,10 @@ const (
 	endpointShare = 2
 )
 
-// Room reports whether there is room for one more message of the given size. Room is shared by the dynamic-threshold
-// rule of Choudhury and Hahne ("Dynamic queue length thresholds for shared-memory packet switches", 1998):
-// nobody may hold more than a multiple of what is free, so that there is always room for somebody else.
+// Room reports whether there is room for one more message of the given size. Room is shared by the
+// dynamic-threshold rule of Choudhury and Hahne ("Dynamic queue length thresholds for shared-memory packet
+// switches", 1998): nobody may hold more than a multiple of what is free, so that there is always room for
+// somebody else.
 func (s *Schedule) Room(hostKey, endpointKey string, size int64) bool {
 	free := s.config.Messages - s.counts.Held()
 	freeBytes := s.config.Bytes - s.bytes
@@ -126,8 +128,8 @@ func (s *Schedule) Full(size int64) bool {
 	return s.counts.Held() >= s.config.Messages || s.bytes+size > s.config.Bytes
 }
 
-// Blocked returns until when nothing may be sent to the endpoint because it or its host is paused or its breaker is open, and
-// whether that is after now.
+// Blocked returns until when nothing may be sent to the endpoint because it or its host is paused or its
+// breaker is open, and whether that is after now.
 func (s *Schedule) Blocked(now time.Time, hostKey, endpointKey string) (until time.Time, blocked bool) {
 	var t int64
 	if h := s.hosts[hostKey]; h != nil {
@@ -204,7 +206,8 @@ func (s *Schedule) enqueue(it *Item, now int64) {
 	s.place(e, now)
 }
 
-// Next returns the item whose turn it is, or nil if nobody may have a turn now. The item is in flight until Retry or Remove.
+// Next returns the item whose turn it is, or nil if nobody may have a turn now. The item is in flight until
+// Retry or Remove.
 func (s *Schedule) Next(now time.Time) *Item {
 	n := s.advance(now)
 	if s.counts.InFlight >= s.config.Workers {
@@ -272,8 +275,8 @@ type Change struct {
 	EndpointFailures           int
 }
 
-// Report tells the schedule how the attempt of an item in flight went. The item keeps its place in the windows until Retry or
-// Remove: what the owner does in between is part of the turn.
+// Report tells the schedule how the attempt of an item in flight went. The item keeps its place in the
+// windows until Retry or Remove: what the owner does in between is part of the turn.
 func (s *Schedule) Report(now time.Time, it *Item, r Result) Change {
 	n := s.advance(now)
 	e := it.endpoint
@@ -328,7 +331,8 @@ func (s *Schedule) endTurn(it *Item) {
 	it.endpoint.host.end()
 }
 
-// Remove takes an item out, whatever its condition; its turn, if it has one, ends. It does nothing if the item is not in the schedule.
+// Remove takes an item out, whatever its condition; its turn, if it has one, ends. It does nothing if the
+// item is not in the schedule.
 func (s *Schedule) Remove(now time.Time, it *Item) {
 	n := s.advance(now)
 	e := it.endpoint
@@ -356,7 +360,8 @@ func (s *Schedule) Remove(now time.Time, it *Item) {
 	s.place(e, n)
 }
 
-// Expired returns a due item whose deadline is over, or nil. The item stays in the schedule, out of everybody's way, until Remove.
+// Expired returns a due item whose deadline is over, or nil. The item stays in the schedule, out of
+// everybody's way, until Remove.
 func (s *Schedule) Expired(now time.Time) *Item {
 	s.advance(now)
 	return s.expired.head
@@ -404,8 +409,8 @@ func (s *Schedule) TakeAll(now time.Time) []*Item {
 	return taken
 }
 
-// Wake returns the time at which Next or Expired may have something that they don't have now, or the zero time if only a change
-// can bring it. It requires that Next and Expired have returned nil.
+// Wake returns the time at which Next or Expired may have something that they don't have now, or the zero
+// time if only a change can bring it. It requires that Next and Expired have returned nil.
 func (s *Schedule) Wake() time.Time {
 	t := int64(math.MaxInt64)
 	if s.items.len() > 0 {
@@ -426,8 +431,8 @@ func (s *Schedule) SetLimit(limit rate.Limit, burst int) {
 	s.config.Limit, s.config.Burst = limit, burst
 }
 
-// advance brings the schedule to the given time: what waited for it is due, what was due until then has expired, who was blocked
-// until then may have a turn, and who was kept in mind until then is forgotten.
+// advance brings the schedule to the given time: what waited for it is due, what was due until then has
+// expired, who was blocked until then may have a turn, and who was kept in mind until then is forgotten.
 func (s *Schedule) advance(now time.Time) int64 {
 	n := s.nanos(now)
 	for s.items.len() > 0 {

@@ -174,7 +174,8 @@ func checkHeap[E placed](t require.TestingT, h *heap[E]) {
 	}
 }
 
-// same and mustHold are require.Equal and require.True without their cost, which counts when they are called millions of times.
+// same and mustHold are require.Equal and require.True without their cost, which counts when they are called
+// millions of times.
 func same[T comparable](t require.TestingT, want, got T, msg ...any) {
 	if want != got {
 		require.Equal(t, want, got, msg...)

@@ -17,9 +17,9 @@ type party struct {
 	idleTo   int64     // when it may be forgotten if it stays without messages, 0 while it has some
 }
 
-// turns is whose turn it is among parties that may have one: the party with the fewest attempts in flight, and among
-// equals the one whose last turn is longest ago. Sound and failing parties stand apart, because the failing ones
-// may hold only so many attempts together.
+// turns is whose turn it is among parties that may have one: the party with the fewest attempts in flight,
+// and among equals the one whose last turn is longest ago. Sound and failing parties stand apart, because the
+// failing ones may hold only so many attempts together.
 type turns struct {
 	sound, failing heap[readyParty]
 	suspects       int // attempts in flight of failing parties
@@ -62,7 +62,8 @@ func (t *turns) leave(p *party) {
 	}
 }
 
-// next is the party whose turn it is when the failing ones may together have at most half attempts in flight; nil if there is none.
+// next is the party whose turn it is when the failing ones may together have at most half attempts in flight;
+// nil if there is none.
 func (t *turns) next(half int) *party {
 	if t.failing.len() == 0 || t.suspects >= half {
 		if t.sound.len() == 0 {
