@@ -91,16 +91,8 @@ type worker struct {
 	since time.Time      // idle since
 }
 
-const (
-	workerIdle  = 5 * time.Second // how long an idle worker is kept
-	maxErrands  = 16              // errand goroutines at most
-	manyErrands = 256             // errands that keep the receiver from taking more leases
-
-	consumersEvery = 3 * time.Second
-	deferAtLeast   = time.Second // for a message over its share
-
-	maxLeasedPayload = 1 << 30 // bytes; a queue may hold what was enqueued under a larger WithMaxPayload
-)
+// workerIdle is how long an idle worker is kept.
+const workerIdle = 5 * time.Second
 
 // New returns a running Dispatcher, or every problem that its options have. Shutdown or Close ends it.
 func New(opts ...Option) (*Dispatcher, error) {

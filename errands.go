@@ -10,6 +10,11 @@ import (
 	"github.com/signpost-go/signpost/internal/schedule"
 )
 
+const (
+	maxErrands  = 16          // errand goroutines at most
+	settleGrace = time.Second // for settling what ended as the dispatcher did
+)
+
 // An errand is what is to be done for a message that has no turn.
 type errand struct {
 	delivery *delivery
@@ -81,7 +86,13 @@ func (d *Dispatcher) runErrands() {
 
 // settle tells the queue what became of a leased message, and reports whether that is over and done with.
 func (d *Dispatcher) settle(dl *delivery, o Outcome) bool {
-	err := dl.lease.Settle(d.ctx, o)
+	ctx := d.ctx
+	if ctx.Err() != nil && o.Attempt.Number > 0 { // what the receiver has seen shouldn't be sent again for want of a moment
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), settleGrace)
+		defer cancel()
+	}
+	err := dl.lease.Settle(ctx, o)
 	switch {
 	case err == nil:
 		return true

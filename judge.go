@@ -21,7 +21,11 @@ type judgement struct {
 func (d *Dispatcher) judge(a Attempt) (j judgement) {
 	j.attempts = 1
 	if errors.Is(a.Err, ErrDisabled) {
-		return judgement{outcome: Outcome{State: Dead, Reason: ErrDisabled}, verdict: Reject}
+		return judgement{
+			outcome: Outcome{State: Dead, Reason: ErrDisabled},
+			verdict: Reject,
+			result:  schedule.Result{Endpoint: schedule.Untried, Host: schedule.Untried},
+		}
 	}
 	var hold time.Duration
 	if !d.guard("retry policy", func() {

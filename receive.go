@@ -7,6 +7,15 @@ import (
 	"golang.org/x/time/rate"
 )
 
+const (
+	deferAtLeast = time.Second // for a message over its share, …
+	deferAtMost  = time.Minute // … and for how long at most
+
+	manyErrands      = 256             // errands not done that keep the receiver from taking more leases
+	maxLeasedPayload = 1 << 30         // bytes; a queue may hold what was enqueued under a larger WithMaxPayload
+	consumersEvery   = 3 * time.Second // how often a SharedQueue is asked for its consumers
+)
+
 // receive is the receiver's goroutine: it takes leases while there is room for them.
 func (d *Dispatcher) receive() {
 	wait := queueBackOff()
@@ -15,14 +24,14 @@ func (d *Dispatcher) receive() {
 		switch {
 		case d.intake.Err() != nil:
 			return // a lease that came with the end goes back unsettled
-		case err != nil:
+		case err == nil && lease != nil:
+			wait.Reset()
+			d.accept(lease)
+		default:
 			d.config.logger.Error("signpost: queue does not give messages, will try again", "err", err)
 			if !d.sleep(d.intake, wait.NextBackOff()) {
 				return
 			}
-		default:
-			wait.Reset()
-			d.accept(lease)
 		}
 	}
 }
@@ -72,8 +81,8 @@ func (d *Dispatcher) accept(lease Lease) {
 			d.add(now, dl, to)
 			break
 		}
-		if !blocked {
-			until = now.Add(deferAtLeast)
+		if !blocked { // over its share: until what the host has already has gone out
+			until = now.Add(min(max(deferAtLeast, d.schedule.Backlog(to.host)), deferAtMost))
 		}
 		d.addErrand(errand{delivery: dl, outcome: Outcome{State: Deferred, RetryAt: until.Add(rand.N(deferAtLeast))}})
 	}

@@ -598,6 +598,26 @@ func TestDisabledEndpoint(t *testing.T) {
 	})
 }
 
+// What waits behind the breaker of an endpoint that is then disabled dies at the next turn, not one message a probe.
+func TestEndpointDisabledWhileItsBreakerIsOpen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var off atomic.Bool
+		d, w, l := start(t, signpost.WithEndpoints(func(context.Context, string) (signpost.Endpoint, error) {
+			return signpost.Endpoint{Disabled: off.Load()}, nil
+		}))
+		w.set(always(reply{status: 500}))
+		for range 50 {
+			send(t, d, "http://a.example/")
+		}
+		time.Sleep(time.Minute)
+		off.Store(true)
+		time.Sleep(10 * time.Minute)
+		synctest.Wait()
+		assert.Equal(t, 50, l.count(signpost.Dead, signpost.ErrDisabled))
+		assert.Less(t, len(w.seen("")), 20)
+	})
+}
+
 func TestVerdictsOfOnesOwn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d, w, l := start(t, signpost.WithRetryPolicy(signpost.RetryPolicy{Classify: func(a signpost.Attempt) signpost.Verdict {

@@ -253,9 +253,10 @@ func (s *Schedule) leaveLine(it *Item) {
 type Evidence uint8
 
 const (
-	Nothing Evidence = iota // it never came to the receiver's turn to be good or bad
+	Nothing Evidence = iota // none; a probe that shows nothing is made again, as long after it as after the last one
 	Success
 	Failure
+	Untried // there was no attempt at all: nothing changes
 )
 
 // A Result is what an attempt has shown.
@@ -310,7 +311,7 @@ func (s *Schedule) learn(p *party, now, began int64, v Evidence, throttle, full 
 		p.success(full, s.config.Window)
 	case Failure:
 		opened = p.failure(now, s.seq, began, throttle)
-	default:
+	case Nothing:
 		p.inconclusive(now, s.seq, began)
 	}
 	p.judge()

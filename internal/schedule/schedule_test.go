@@ -250,10 +250,10 @@ func randomResult(r *rand.Rand, host string, soon func(time.Duration) time.Time)
 	if r.IntN(100) >= bad {
 		return Result{Endpoint: Success, Host: Success}
 	}
-	res := Result{Endpoint: Failure, Host: Evidence(r.IntN(3)), Throttle: r.IntN(2) == 0}
+	res := Result{Endpoint: Failure, Host: Evidence(r.IntN(4)), Throttle: r.IntN(2) == 0}
 	switch r.IntN(12) {
 	case 0:
-		res.Endpoint = Nothing
+		res.Endpoint = []Evidence{Nothing, Untried}[r.IntN(2)]
 	case 1:
 		res.PauseUntil = soon(20 * time.Second)
 	}

@@ -41,3 +41,13 @@ func (s *Schedule) All(now time.Time) iter.Seq[HostView] {
 		}
 	}
 }
+
+// Backlog returns how long it takes at least until every message that a host has now has had a turn, as far
+// as its rate limit goes.
+func (s *Schedule) Backlog(hostKey string) time.Duration {
+	h := s.hosts[hostKey]
+	if h == nil || h.limiter == nil {
+		return 0
+	}
+	return time.Duration(float64(h.held) / float64(s.config.Limit) * float64(time.Second))
+}
