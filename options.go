@@ -240,10 +240,11 @@ func WithDeniedNetworks(cidr ...string) Option {
 	return option(func(c *config) { c.denied = append(c.denied, cidr...) })
 }
 
-// WithObserver has f called after every attempt and every ending, on the goroutine of the worker, which
-// delivers nothing else and keeps its place in its host's window until f returns. So f should be quick, and a
-// slow one slows its own host first. Of one message the outcomes come in order, of several at once. f must
-// not change m, and may keep it. ctx is done when the dispatcher ends. The option may be given several times.
+// WithObserver has f called after every attempt and every ending, on the worker's goroutine: until f returns, the
+// worker delivers nothing else and keeps its place in its host's window. So f should be quick, and a slow one
+// slows its own host first. Of one message the outcomes come in order, of several at once; the first may come
+// before Send has returned. f must not change m, and may keep it. ctx is done when the dispatcher ends. The option
+// may be given several times.
 func WithObserver(f func(ctx context.Context, m *Message, o Outcome)) Option {
 	return dispatcherOption("WithObserver", func(c *config) {
 		c.observers = append(c.observers, f)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -615,6 +616,35 @@ func TestEndpointDisabledWhileItsBreakerIsOpen(t *testing.T) {
 		synctest.Wait()
 		assert.Equal(t, 50, l.count(signpost.Dead, signpost.ErrDisabled))
 		assert.Less(t, len(w.seen("")), 20)
+	})
+}
+
+// A receiver that fails each message's first attempts is slow, but gets all: a retry isn't put behind what came later, so the
+// breaker's probes reach messages that are about to succeed.
+func TestReceiverThatFailsEveryMessageTwice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, w, l := start(t)
+		var mu sync.Mutex
+		tries := map[string]int{}
+		w.set(func(r *request) reply {
+			mu.Lock()
+			defer mu.Unlock()
+			id := r.header.Get("webhook-id")
+			if tries[id]++; tries[id] <= 2 {
+				return reply{status: 500, takes: 10 * time.Millisecond}
+			}
+			return reply{takes: 10 * time.Millisecond}
+		})
+		var ids []string
+		for range 100 {
+			ids = append(ids, send(t, d, "http://a.example/hook"))
+		}
+		begin := time.Now()
+		require.NoError(t, d.Shutdown(ctx))
+		assert.Equal(t, 100, l.count(signpost.Delivered, nil))
+		assert.Less(t, time.Since(begin), 30*time.Minute)
+		t.Log(time.Since(begin))
+		l.check(t, ids...)
 	})
 }
 

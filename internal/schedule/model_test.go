@@ -39,7 +39,7 @@ type modelHost struct {
 type modelEndpoint struct {
 	modelGate
 	key   string
-	items []*modelItem // waiting, due (these in the order of their line), in flight
+	items []*modelItem // waiting, due, in flight
 }
 
 type modelItem struct {
@@ -162,8 +162,6 @@ func (m *model) stand(it *modelItem, now time.Time) {
 		return
 	}
 	first, firstOfHost := e.count(due) == 0, h.count(due) == 0
-	i := slices.Index(e.items, it)
-	e.items = append(slices.Delete(e.items, i, i+1), it)
 	it.state = due
 	if first {
 		m.seq++
@@ -272,7 +270,12 @@ func (m *model) next(now time.Time) *modelItem {
 	e := slices.MinFunc(m.mayTurn(h, now), func(a, b *modelEndpoint) int {
 		return cmp.Or(cmp.Compare(a.count(inFlight), b.count(inFlight)), cmp.Compare(a.stamp, b.stamp))
 	})
-	it := e.items[slices.IndexFunc(e.items, func(it *modelItem) bool { return it.state == due })]
+	var it *modelItem
+	for _, x := range e.items {
+		if x.state == due && (it == nil || x.id < it.id) { // IDs are numbers, in the order of arrival
+			it = x
+		}
+	}
 	h.limiter.AllowN(now, 1)
 	m.seq++
 	it.state, it.began = inFlight, m.seq

@@ -20,8 +20,8 @@ type host struct {
 
 type endpoint struct {
 	party
-	line       list // due items, first in, first out
-	waits      list // waiting items, in no order
+	line       heap[dueItem] // due items, by arrival
+	waits      list          // waiting items, in no order
 	prev, next *endpoint
 }
 

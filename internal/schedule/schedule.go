@@ -32,11 +32,13 @@ type Item struct {
 	Value any // whatever the owner needs to find the message again
 
 	endpoint     *endpoint
-	prev, next   *Item // in its endpoint's line or among its waiting ones
+	prev, next   *Item // among its endpoint's waiting ones, or the expired
 	size         int64 // payload bytes
 	expiry       int64 // when it expires
+	arrival      int64 // sequence number of its Add
 	began        int64 // sequence number of its turn
 	timer        int32 // place in Schedule.items: by due time while it waits, by expiry while it is due
+	spot         int32 // place in its endpoint's line
 	state        state
 	hostFull     bool // the turn filled its host's window
 	endpointFull bool // … its endpoint's
@@ -52,8 +54,15 @@ const (
 	expired // past its deadline, to be collected by Expired
 )
 
-func (it *Item) place() int32     { return it.timer }
-func (it *Item) setPlace(i int32) { it.timer = i }
+type timedItem struct{ *Item }
+
+func (it timedItem) place() int32     { return it.timer }
+func (it timedItem) setPlace(i int32) { it.timer = i }
+
+type dueItem struct{ *Item }
+
+func (it dueItem) place() int32     { return it.spot }
+func (it dueItem) setPlace(i int32) { it.spot = i }
 
 // A Schedule holds messages and says whose turn it is. It is not safe for concurrent use, and the times given to it
 // are expected not to go backwards.
@@ -64,7 +73,7 @@ type Schedule struct {
 	hosts     map[string]*host
 	endpoints map[string]*endpoint
 	order     turns            // of hosts
-	items     heap[*Item]      // waiting by due time, due by expiry
+	items     heap[timedItem]  // waiting by due time, due by expiry
 	timers    heap[timedParty] // by the time at which a party is unblocked or forgotten
 	expired   list
 	counts    Counts
@@ -158,8 +167,10 @@ func (s *Schedule) Add(now time.Time, it *Item, a Arrival) {
 		e = s.meet(a.Host, a.Endpoint)
 	}
 	it.endpoint = e
-	it.timer = nowhere
+	it.timer, it.spot = nowhere, nowhere
 	it.size = a.Size
+	s.seq++
+	it.arrival = s.seq
 	it.expiry = s.nanos(a.Deadline)
 	for _, p := range [...]*party{&e.party, &e.host.party} {
 		p.held++
@@ -179,7 +190,7 @@ func (s *Schedule) put(it *Item, now, at int64) {
 	it.state = waiting
 	s.counts.Waiting++
 	e.waits.push(it)
-	s.items.set(it, at)
+	s.items.set(timedItem{it}, at)
 	s.place(e, now)
 }
 
@@ -189,14 +200,16 @@ func (s *Schedule) enqueue(it *Item, now int64) {
 	e := it.endpoint
 	if it.expiry <= now {
 		it.state = expired
-		s.items.remove(it)
+		s.items.remove(timedItem{it})
 		s.expired.push(it)
 		s.place(e, now)
 		return
 	}
 	it.state = due
-	s.items.set(it, it.expiry)
-	e.line.push(it)
+	s.items.set(timedItem{it}, it.expiry)
+	// A retry takes its place by its arrival, before what came later: or the probes of a breaker would go to one new
+	// message after the other, and never to one that is about to succeed.
+	e.line.set(dueItem{it}, it.arrival)
 	for _, p := range [...]*party{&e.party, &e.host.party} {
 		if p.due++; p.due == 1 {
 			s.seq++
@@ -219,7 +232,8 @@ func (s *Schedule) Next(now time.Time) *Item {
 	}
 	h := p.host
 	e := h.turns.next(h.half()).endpoint
-	it := e.line.head
+	_, first := e.line.min()
+	it := first.Item
 	s.leaveLine(it)
 	if h.limiter != nil {
 		h.limiter.AllowN(now, 1) // place has seen the token
@@ -242,8 +256,8 @@ func (s *Schedule) half() int { return max(1, s.config.Workers/2) }
 // leaveLine takes a due item out of its endpoint's line.
 func (s *Schedule) leaveLine(it *Item) {
 	e := it.endpoint
-	e.line.remove(it)
-	s.items.remove(it)
+	e.line.remove(dueItem{it})
+	s.items.remove(timedItem{it})
 	s.counts.Due--
 	e.due--
 	e.host.due--
@@ -342,7 +356,7 @@ func (s *Schedule) Remove(now time.Time, it *Item) {
 		return
 	case waiting:
 		e.waits.remove(it)
-		s.items.remove(it)
+		s.items.remove(timedItem{it})
 		s.counts.Waiting--
 	case due:
 		s.leaveLine(it)
@@ -375,11 +389,14 @@ func (s *Schedule) TakeEndpoint(now time.Time, endpointKey string) []*Item {
 		return nil
 	}
 	var taken []*Item
-	for _, l := range [...]*list{&e.line, &e.waits} {
-		for l.head != nil {
-			taken = append(taken, l.head)
-			s.Remove(now, l.head)
-		}
+	for e.line.len() > 0 {
+		_, it := e.line.min()
+		taken = append(taken, it.Item)
+		s.Remove(now, it.Item)
+	}
+	for e.waits.head != nil {
+		taken = append(taken, e.waits.head)
+		s.Remove(now, e.waits.head)
 	}
 	return taken
 }
@@ -442,12 +459,12 @@ func (s *Schedule) advance(now time.Time) int64 {
 			break
 		}
 		if it.state == waiting {
-			it.endpoint.waits.remove(it)
+			it.endpoint.waits.remove(it.Item)
 			s.counts.Waiting--
 		} else {
-			s.leaveLine(it)
+			s.leaveLine(it.Item)
 		}
-		s.enqueue(it, n)
+		s.enqueue(it.Item, n)
 	}
 	for s.timers.len() > 0 {
 		t, p := s.timers.min()

@@ -486,6 +486,29 @@ func TestEvidence(t *testing.T) {
 	assert.Equal(t, 1, s.hosts["shared"].failures, "nothing has answered since it began")
 }
 
+func TestARetryTakesItsPlaceByItsArrival(t *testing.T) {
+	s := newSchedule(Config{})
+	now := start
+	for i := range 3 {
+		s.Add(now, &Item{Value: i}, Arrival{Host: "h", Endpoint: "h/", At: now, Deadline: now.Add(time.Hour)})
+	}
+	var order []int
+	for range 5 {
+		it := s.Next(now)
+		order = append(order, it.Value.(int))
+		s.Report(now, it, good)
+		if len(order) <= 2 {
+			s.Retry(now, it, now.Add(time.Second))
+		} else {
+			s.Remove(now, it)
+		}
+		if len(order) == 2 {
+			now = now.Add(time.Second)
+		}
+	}
+	assert.Equal(t, []int{0, 1, 0, 1, 2}, order)
+}
+
 func TestHalf(t *testing.T) {
 	s := newSchedule(Config{Workers: 8})
 	now := start
