@@ -1,7 +1,9 @@
-// Package memqueue is a [signpost.Queue] in memory, for tests. It keeps the whole contract but the durability: nothing outlives the
-// process. [Queue.Reopen] stands in for a crash and a restart. Queues and leases are safe for concurrent use.
+// Package memqueue is a [signpost.Queue] in memory, for tests. It keeps the whole contract but the
+// durability: nothing outlives the process. [Queue.Reopen] stands in for a crash and a restart. Queues and
+// leases are safe for concurrent use.
 //
-// It polls nothing and does no I/O: in a testing/synctest bubble, where it must have been made too, a Receive that waits blocks durably.
+// It polls nothing and does no I/O: in a testing/synctest bubble, where it must have been made too, a Receive
+// that waits blocks durably.
 package memqueue
 
 import (
@@ -44,9 +46,10 @@ func New() *Queue {
 	return &Queue{known: map[string]bool{}, leased: map[*lease]bool{}, changed: make(chan struct{})}
 }
 
-// Reopen ends q as a crash does and returns a queue that has its messages: those that wait, and those whose leases weren't settled, which are due
-// at once. Settle on a lease that q gave returns [signpost.ErrLeaseLost] from now on. q is closed, if it wasn't, and empty. What was given to Fail
-// stays behind.
+// Reopen ends q as a crash does and returns a queue that has its messages: those that wait, and those whose
+// leases weren't settled, which are due at once. Settle on a lease that q gave returns
+// [signpost.ErrLeaseLost] from now on. q is closed, if it wasn't, and empty. What was given to Fail stays
+// behind.
 func (q *Queue) Reopen() *Queue {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -64,8 +67,8 @@ func (q *Queue) Reopen() *Queue {
 	return next
 }
 
-// Enqueue implements [signpost.Queue]. A message whose ID is known already is left out, and no error: the first one with an ID stays as it is,
-// whether it waits, is leased or has ended.
+// Enqueue implements [signpost.Queue]. A message whose ID is known already is left out, and no error: the
+// first one with an ID stays as it is, whether it waits, is leased or has ended.
 func (q *Queue) Enqueue(ctx context.Context, msgs ...*signpost.Message) error {
 	if err := q.refusal(ctx, "enqueue"); err != nil {
 		return err
@@ -90,7 +93,8 @@ func (q *Queue) Enqueue(ctx context.Context, msgs ...*signpost.Message) error {
 	return nil
 }
 
-// Receive implements [signpost.Queue]. Of the messages that are due it gives the one that has been so for the longest time.
+// Receive implements [signpost.Queue]. Of the messages that are due it gives the one that has been so for the
+// longest time.
 func (q *Queue) Receive(ctx context.Context) (signpost.Lease, error) {
 	if err := q.refusal(ctx, "receive"); err != nil {
 		return nil, err
@@ -106,7 +110,8 @@ func (q *Queue) Receive(ctx context.Context) (signpost.Lease, error) {
 	}
 }
 
-// next returns a lease on what is due. If nothing is, it returns a nil lease, what to wait for, and for how long at most: 0 for ever.
+// next returns a lease on what is due. If nothing is, it returns a nil lease, what to wait for, and for how
+// long at most: 0 for ever.
 func (q *Queue) next() (l signpost.Lease, changed <-chan struct{}, wait time.Duration, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -141,7 +146,8 @@ func await(ctx context.Context, changed <-chan struct{}, wait time.Duration) err
 	return ctx.Err()
 }
 
-// Close implements [signpost.Queue]. The messages stay for [Queue.Reopen]. It returns nil, however often it is called.
+// Close implements [signpost.Queue]. The messages stay for [Queue.Reopen]. It returns nil, however often it
+// is called.
 func (q *Queue) Close() error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -157,8 +163,9 @@ func (q *Queue) close() {
 	}
 }
 
-// Fail has f asked at the beginning of every Enqueue, Receive and Settle from now on, with op "enqueue", "receive" or "settle". If it returns an
-// error, so does the call, and does nothing else. f may be called by several goroutines at once; nil ends it. A Receive that waits already goes on.
+// Fail has f asked at the beginning of every Enqueue, Receive and Settle from now on, with op "enqueue",
+// "receive" or "settle". If it returns an error, so does the call, and does nothing else. f may be called by
+// several goroutines at once; nil ends it. A Receive that waits already goes on.
 func (q *Queue) Fail(f func(op string) error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
