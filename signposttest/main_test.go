@@ -28,8 +28,8 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// leftovers returns the stacks of the goroutines that serve or send and don't end within two seconds: net/http's outlive by a
-// moment the closing of their connection.
+// leftovers returns the stacks of the goroutines that serve or send and don't end within two seconds:
+// net/http's outlive by a moment the closing of their connection.
 func leftovers() string {
 	timeout := time.After(2 * time.Second)
 	tick := time.NewTicker(time.Millisecond)
@@ -132,7 +132,8 @@ func newSender(t *testing.T, opts ...signpost.Option) *signpost.Sender {
 	return s
 }
 
-// keepTransport is an option that keeps the transport of a Sender, which has no Close, so that the test can close its connections.
+// keepTransport is an option that keeps the transport of a Sender, which has no Close, so that the test can
+// close its connections.
 func keepTransport(t *testing.T) signpost.Option {
 	return signpost.WithTransport(func(next http.RoundTripper) http.RoundTripper {
 		t.Cleanup(next.(*http.Transport).CloseIdleConnections)

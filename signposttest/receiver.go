@@ -15,8 +15,8 @@ import (
 	"github.com/signpost-go/signpost"
 )
 
-// A Receiver receives webhooks for a test. It serves every path below URL, so one Receiver can be many endpoints. Its fields are there to be read, its
-// methods safe for concurrent use.
+// A Receiver receives webhooks for a test. It serves every path below URL, so one Receiver can be many
+// endpoints. Its fields are there to be read, its methods safe for concurrent use.
 type Receiver struct {
 	URL    string          // http://127.0.0.1 and a port, with no path
 	Secret signpost.Secret // random; what requests must be signed with
@@ -59,14 +59,16 @@ const (
 	maxLines = 20 // of one kind in a failure's message
 )
 
-// NewReceiver starts a receiver on loopback that verifies every request with r.Secret. It answers the replies in turn, in the order in which requests
-// come, whatever their path, and 200 once they are used up.
+// NewReceiver starts a receiver on loopback that verifies every request with r.Secret. It answers the replies
+// in turn, in the order in which requests come, whatever their path, and 200 once they are used up.
 //
-// A request that doesn't verify, or has more than 16 MiB, gets 401 or 413 and fails the test; it uses up no reply. One that breaks off before its body
-// has come counts as none. A reply that contradicts itself fails the test at once.
+// A request that doesn't verify, or has more than 16 MiB, gets 401 or 413 and fails the test; it uses up no
+// reply. One that breaks off before its body has come counts as none. A reply that contradicts itself fails
+// the test at once.
 //
-// When the test ends, the receiver lets go of what it still holds, closes all connections and waits for its goroutines. Cleanups run last in, first
-// out: a dispatcher that is closed in a Cleanup of its own, or by a defer, ends before the receiver does.
+// When the test ends, the receiver lets go of what it still holds, closes all connections and waits for its
+// goroutines. Cleanups run last in, first out: a dispatcher that is closed in a Cleanup of its own, or by a
+// defer, ends before the receiver does.
 func NewReceiver(t testing.TB, replies ...Reply) *Receiver {
 	t.Helper()
 	var problems []string
@@ -102,8 +104,9 @@ func NewReceiver(t testing.TB, replies ...Reply) *Receiver {
 	return r
 }
 
-// Options returns what a [signpost.Dispatcher] or [signpost.Sender] needs to reach r: its secret, and loopback allowed ("127.0.0.0/8" and "::1/128"). The options
-// of several receivers may be given together: every request then has a signature for each of them.
+// Options returns what a [signpost.Dispatcher] or [signpost.Sender] needs to reach r: its secret, and
+// loopback allowed ("127.0.0.0/8" and "::1/128"). The options of several receivers may be given together:
+// every request then has a signature for each of them.
 func (r *Receiver) Options() []signpost.Option {
 	return []signpost.Option{
 		signpost.WithSecret(r.Secret.Reveal()),
@@ -111,9 +114,11 @@ func (r *Receiver) Options() []signpost.Option {
 	}
 }
 
-// Wait returns the first n verified requests, in order of arrival. A request counts from when all of it has come, before it is answered. If they
-// don't come within 10 s, or nine tenths of what is left until the test's own deadline if that is shorter, Wait ends the test as t.Fatal does, with a message that
-// says what did come; so it must be called from the goroutine that runs the test. The requests are shared: don't change their headers and bodies.
+// Wait returns the first n verified requests, in order of arrival. A request counts from when all of it has
+// come, before it is answered. If they don't come within 10 s, or nine tenths of what is left until the
+// test's own deadline if that is shorter, Wait ends the test as t.Fatal does, with a message that says what
+// did come; so it must be called from the goroutine that runs the test. The requests are shared: don't change
+// their headers and bodies.
 func (r *Receiver) Wait(n int) []Request {
 	r.t.Helper()
 	if n < 0 {
@@ -154,7 +159,8 @@ func (r *Receiver) limit() time.Duration {
 	return patience
 }
 
-// Requests returns the verified requests that have come so far, in order of arrival, without waiting. They are shared: don't change their headers and bodies.
+// Requests returns the verified requests that have come so far, in order of arrival, without waiting. They
+// are shared: don't change their headers and bodies.
 func (r *Receiver) Requests() []Request {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -189,7 +195,8 @@ func (r *Receiver) serve(w http.ResponseWriter, req *http.Request) {
 	r.accept(req, body).send(w, req, r.done)
 }
 
-// refuse keeps a request that doesn't count as a line of text, and returns it. The query is left out: it may be a secret.
+// refuse keeps a request that doesn't count as a line of text, and returns it. The query is left out: it may
+// be a secret.
 func (r *Receiver) refuse(req *http.Request, why error) string {
 	line := fmt.Sprintf("%s %s, webhook-id %.80q: %v", req.Method, req.URL.EscapedPath(), req.Header.Get("Webhook-Id"), why)
 	r.mu.Lock()

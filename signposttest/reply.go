@@ -15,8 +15,8 @@ type Reply struct {
 	Header http.Header // sent as well, Retry-After say
 	Body   string
 
-	// Drip sends status and headers at once and then the body a byte at a time, with this pause before each. If Body is empty, spaces
-	// come without end: until the sender gives up or the test ends.
+	// Drip sends status and headers at once and then the body a byte at a time, with this pause before each.
+	// If Body is empty, spaces come without end: until the sender gives up or the test ends.
 	Drip time.Duration
 
 	Hang bool // never answer: hold the request until the sender gives up or the test ends. It excludes all else

@@ -585,8 +585,8 @@ func requireAllowed(t *testing.T, g *Guard, addr netip.Addr) {
 	}
 }
 
-// requireBlocked asks the guard and has a real dialer ask it. Should the guard be wrong, errOpen ends the dial where
-// the guard would have, before connect(2).
+// requireBlocked asks the guard and has a real dialer ask it. Should the guard be wrong, errOpen ends the
+// dial where the guard would have, before connect(2).
 func requireBlocked(t *testing.T, g *Guard, addr netip.Addr) {
 	t.Helper()
 	require.ErrorIs(t, g.Check(addr), ErrBlocked)
