@@ -419,6 +419,56 @@ func TestStats(t *testing.T) {
 	})
 }
 
+// Whenever Stats are taken, what was accepted is somewhere.
+func TestStatsAddUp(t *testing.T) {
+	w := &world{}
+	var n atomic.Int64
+	w.set(func(r *request) reply {
+		switch n.Add(1) % 10 {
+		case 0, 1:
+			return reply{status: 500}
+		case 2:
+			return reply{status: 429, retryAfter: "1"}
+		case 3:
+			return reply{status: 410}
+		case 4:
+			return reply{err: errors.New("connection refused")}
+		}
+		return reply{takes: time.Duration(n.Load()%3) * time.Millisecond}
+	})
+	d, err := signpost.New(signpost.WithSecret(whsec), signpost.WithTransport(w.transport), quiet, signpost.WithRateLimit(rate.Inf, 0), signpost.WithQueueSize(500),
+		signpost.WithObserver(func(context.Context, *signpost.Message, signpost.Outcome) {
+			time.Sleep(time.Duration(n.Load()%2) * time.Millisecond)
+		}),
+		signpost.WithRetryPolicy(signpost.RetryPolicy{MaxAttempts: 4, MaxAge: 2 * time.Second, MaxRetryAfter: 10 * time.Millisecond,
+			BackOff: func() backoff.BackOff { return backoff.NewConstantBackOff(5 * time.Millisecond) }}))
+	require.NoError(t, err)
+	check := func() {
+		s := d.Stats()
+		require.EqualValues(t, s.Accepted, s.Delivered+s.Dead+uint64(s.Queued+s.Waiting+s.InFlight), "%+v", s)
+	}
+	var wg sync.WaitGroup
+	for i := range 4 {
+		wg.Go(func() {
+			for j := range 500 {
+				d.Send(ctx, fmt.Sprintf("http://h%d.example/%d", j%17, i), 1)
+			}
+		})
+	}
+	sent := make(chan struct{})
+	go func() { wg.Wait(); close(sent) }()
+	for range 2000 {
+		check()
+	}
+	<-sent
+	require.NoError(t, d.Shutdown(ctx))
+	check()
+	s := d.Stats()
+	assert.Equal(t, s.Accepted, s.Delivered+s.Dead)
+	assert.NotZero(t, s.Delivered)
+	assert.NotZero(t, s.Dead)
+}
+
 // An operator finds in the log what a dead endpoint did, and no secret.
 func TestLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -17,12 +17,12 @@ import (
 // An Endpoint says how to reach one URL. It is asked for before every attempt, so rotated secrets count at
 // once and no secret enters a queue.
 type Endpoint struct {
-	Signer   Signer      // nil: the dispatcher's
-	Header   http.Header // sent as well; a message's headers of the same name replace it
-	Disabled bool        // dead: ErrDisabled
+	Signer Signer      // nil: the dispatcher's
+	Header http.Header // sent as well; a message's headers of the same name replace it
 	// TLS has a client certificate, say; nil: the dispatcher's. Connections are pooled per *tls.Config: return the
 	// same pointer for the same certificate.
-	TLS *tls.Config
+	TLS      *tls.Config
+	Disabled bool // dead: ErrDisabled
 }
 
 // A Sender makes single attempts, for callers with a job engine of their own; a [Dispatcher] has one inside.
