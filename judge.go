@@ -46,9 +46,12 @@ func (d *Dispatcher) judge(a Attempt) (j judgement) {
 // that is gone are dead, and those that wait behind a pause go back to their queue, where they take no room.
 // It requires that mu is held.
 func (d *Dispatcher) follow(now time.Time, dl *delivery, j judgement, change schedule.Change) {
+	if j.outcome.State == Delivered {
+		return
+	}
 	to, err := d.sender.urls.parse(dl.message.URL)
 	if err != nil {
-		return
+		return // can't be: it was parsed before
 	}
 	if j.verdict == Gone {
 		for _, it := range d.schedule.TakeEndpoint(now, to.endpoint) {
@@ -95,7 +98,7 @@ func evidence(a Attempt, v Verdict) (r schedule.Result) {
 	default:
 		r.Host = schedule.Success
 	}
-	r.Throttle = v == Throttle
+	r.Throttle = v == Throttle || a.StatusCode == 0 && a.Err != nil && isTimeout(a.Err)
 	switch {
 	case a.Err != nil:
 		r.Err = a.Err

@@ -65,7 +65,7 @@ func Classify(a Attempt) Verdict {
 		return Throttle
 	case code != 0:
 		return Retry
-	case errors.Is(a.Err, ErrBlocked), errors.Is(a.Err, ErrDisabled), errors.Is(a.Err, ErrInvalid):
+	case errors.Is(a.Err, ErrBlocked), errors.Is(a.Err, ErrDisabled), errors.Is(a.Err, ErrInvalid) && !isLocal(a.Err):
 		return Reject
 	case isTimeout(a.Err):
 		return Throttle

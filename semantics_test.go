@@ -467,6 +467,28 @@ func TestLocalFault(t *testing.T) {
 	})
 }
 
+// An endpoint whose signer can't sign is the service's mistake: mended, it costs no message.
+func TestSignerThatCannotSign(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mended atomic.Bool
+		d, w, l := start(t, signpost.WithEndpoints(func(context.Context, string) (signpost.Endpoint, error) {
+			secret := []byte("secret")
+			if !mended.Load() {
+				secret = nil
+			}
+			return signpost.Endpoint{Signer: signpost.HMACSigner("X-Signature", "", secret)}, nil
+		}))
+		id := send(t, d, "http://a.example/")
+		synctest.Wait()
+		assert.Equal(t, signpost.Retrying, l.last(id).State)
+		assert.ErrorIs(t, l.last(id).Attempt.Err, signpost.ErrInvalid)
+		assert.Empty(t, w.seen(""), "nothing goes out unsigned")
+		mended.Store(true)
+		require.NoError(t, d.Shutdown(ctx))
+		assert.Equal(t, signpost.Delivered, l.last(id).State)
+	})
+}
+
 func TestSharesOfAFullQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d, w, _ := start(t, signpost.WithQueueSize(300), signpost.WithTimeout(time.Minute))
