@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/signpost-go/signpost/internal/jsonvalid"
 )
 
 // A Message is one webhook on its way to one URL.
@@ -114,7 +116,7 @@ func (m *Message) validate(maxPayload int) error {
 	if len(m.Payload) == 0 {
 		return invalid("payload: empty; send a JSON document, such as {}")
 	}
-	if !json.Valid(m.Payload) {
+	if !jsonvalid.Valid(m.Payload) {
 		return invalid("payload %q: not a JSON document", excerpt(m.Payload))
 	}
 	return nil

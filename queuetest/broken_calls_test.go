@@ -11,7 +11,7 @@ import (
 
 // soon is Receive, but only of what is due at once.
 func soon(q *memqueue.Queue) (signpost.Lease, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
 	defer cancel()
 	return q.Receive(ctx)
 }
