@@ -35,7 +35,7 @@ func brokenSettle() []broken {
 				o.State = signpost.Dead
 			}
 		})},
-		{"retries early", retries, "before it was due", settles(func(o *signpost.Outcome) { o.RetryAt = o.RetryAt.Add(-30 * time.Millisecond) })},
+		{"retries early", retries, "before it was due", settles(func(o *signpost.Outcome) { o.RetryAt = time.Now() })},
 		{"retries late", retries, "Harness.Late allows 0s", settles(func(o *signpost.Outcome) { o.RetryAt = o.RetryAt.Add(400 * time.Millisecond) })},
 		{"retries twice", retries, "comes back once", returnsTwice(signpost.Retrying, 3)},
 		{"forgets the header when it retries", retries, "header X-Many is", shows(func(m *signpost.Message) {
@@ -137,6 +137,12 @@ func brokenSettleAgain() []broken {
 				return signpost.ErrLeaseLost
 			}
 			return nil
+		})},
+		{"hangs in Settle", cancelled, "Settle did not return", settlesWith(func(ctx context.Context, l signpost.Lease, o signpost.Outcome) error {
+			if ctx.Err() != nil {
+				time.Sleep(3 * time.Second)
+			}
+			return l.Settle(ctx, o)
 		})},
 		{"says that it settled what it didn't", cancelled, "it may be called again, and then holds",
 			settlesWith(func(ctx context.Context, l signpost.Lease, o signpost.Outcome) error {

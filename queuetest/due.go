@@ -52,7 +52,6 @@ func waitingComeWhenDue(s *session) {
 		s.enqueue(batch(fmt.Sprintf("msg_%d", i), 100)...)
 	}
 	settlers := newSettlers(s, 16)
-	defer settlers.finish()
 	retryAt := map[string]time.Time{}
 	done := map[string]bool{}
 	var (
@@ -106,9 +105,9 @@ func waitingComeWhenDue(s *session) {
 
 // settlers settle leases, several at a time, and know what waits since then.
 type settlers struct {
-	jobs chan settlement
-	wg   sync.WaitGroup
-	once sync.Once
+	session *session
+	busy    chan struct{} // holds a word for each call of Settle
+	wg      sync.WaitGroup
 
 	mu      sync.Mutex // protects the following fields
 	err     error
@@ -116,38 +115,33 @@ type settlers struct {
 	back    map[string]bool      // came back
 }
 
-type settlement struct {
-	lease   signpost.Lease
-	outcome signpost.Outcome
-}
-
 func newSettlers(s *session, n int) *settlers {
-	p := &settlers{jobs: make(chan settlement, n), waiting: map[string]time.Time{}, back: map[string]bool{}}
-	for range n {
-		p.wg.Go(func() {
-			for j := range p.jobs {
-				ctx, cancel := s.context()
-				err := j.lease.Settle(ctx, j.outcome)
-				cancel()
-				p.settled(j, err)
-			}
-		})
-	}
-	return p
+	return &settlers{session: s, busy: make(chan struct{}, n), waiting: map[string]time.Time{}, back: map[string]bool{}}
 }
 
-func (p *settlers) settle(l signpost.Lease, o signpost.Outcome) { p.jobs <- settlement{l, o} }
+// settle begins to settle a lease, as soon as few enough are being settled.
+func (p *settlers) settle(l signpost.Lease, o signpost.Outcome) {
+	await(p.session, "Settle", func() struct{} {
+		p.busy <- struct{}{}
+		return struct{}{}
+	})
+	p.wg.Go(func() {
+		ctx, cancel := p.session.context()
+		defer cancel()
+		p.settled(l.Message().ID, o, l.Settle(ctx, o))
+		<-p.busy
+	})
+}
 
-func (p *settlers) settled(j settlement, err error) {
+func (p *settlers) settled(id string, o signpost.Outcome, err error) {
 	now := time.Now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	id := j.lease.Message().ID
 	switch {
 	case err != nil:
-		p.err = errors.Join(p.err, fmt.Errorf("call of Settle for %q as %v: %w: it must settle a lease that is out", id, j.outcome.State, err))
-	case j.outcome.State != signpost.Delivered && !p.back[id]:
-		p.waiting[id] = latest(j.outcome.RetryAt, now)
+		p.err = errors.Join(p.err, fmt.Errorf("call of Settle for %q as %v: %w: it must settle a lease that is out", id, o.State, err))
+	case o.State != signpost.Delivered && !p.back[id]:
+		p.waiting[id] = latest(o.RetryAt, now)
 	}
 }
 
@@ -168,7 +162,6 @@ func (p *settlers) longestDue(id string, at time.Time) (other string, ahead time
 
 // finish waits until all is settled and returns what went wrong.
 func (p *settlers) finish() error {
-	p.once.Do(func() { close(p.jobs) })
 	p.wg.Wait()
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -222,7 +222,7 @@ func (s *session) drain() []receipt {
 	for {
 		ctx, cancel := context.WithTimeout(context.Background(), s.quiet+s.h.Late)
 		r := s.receiveWith(ctx)
-		over := ctx.Err() != nil
+		over := ctx.Err() != nil && errors.Is(r.err, context.DeadlineExceeded)
 		cancel()
 		switch {
 		case r.err == nil:
