@@ -87,8 +87,9 @@ type delivery struct {
 
 // A worker is where an idle worker goroutine waits for its next turn.
 type worker struct {
-	turn  chan *delivery // holds one, so that handing over never blocks; nil: go
-	since time.Time      // idle since
+	turn    chan *delivery // holds one, so that handing over never blocks; nil: go
+	since   time.Time      // idle since
+	outcome Outcome        // of its turn; its State is 0 until it is reported. Only the worker's goroutine touches it
 }
 
 // workerIdle is how long an idle worker is kept.
@@ -162,11 +163,11 @@ func (d *Dispatcher) Enqueue(ctx context.Context, m *Message) error {
 	dl := &delivery{message: *m}
 	dl.message.Payload = bytes.Clone(m.Payload)
 	dl.message.Header = m.Header.Clone()
-	if err := d.enqueue(ctx, dl); err != nil {
-		return err
+	err := d.enqueue(ctx, dl)
+	if err == nil || d.config.queue != nil { // a queue that failed may have it: then the same ID may be enqueued again
+		m.ID, m.CreatedAt = dl.message.ID, dl.message.CreatedAt
 	}
-	m.ID, m.CreatedAt = dl.message.ID, dl.message.CreatedAt
-	return nil
+	return err
 }
 
 // enqueue takes in a delivery whose message is the dispatcher's own.
@@ -338,7 +339,7 @@ func (d *Dispatcher) hire(dl *delivery) handOver {
 // admit lets in who waited for room, and returns them so that they can be told. It requires that mu is held.
 func (d *Dispatcher) admit(now time.Time) (admitted []*waiter) {
 	for !d.schedule.Full(0) {
-		w := d.waiters.take(func(w *waiter) bool { return d.hasRoom(w.delivery, w.to) })
+		w := d.waiters.take(d.schedule.HostRoom, func(w *waiter) bool { return d.hasRoom(w.delivery, w.to) })
 		if w == nil {
 			break
 		}
@@ -400,6 +401,11 @@ func dismiss(idle []*worker) {
 // work is a worker's goroutine.
 func (d *Dispatcher) work(w *worker, dl *delivery) {
 	defer d.wg.Done()
+	defer func() {
+		if dl != nil { // a user's function has called runtime.Goexit, as t.FailNow does
+			d.abandon(w, dl)
+		}
+	}()
 	for dl != nil {
 		dl = d.deliver(w, dl)
 	}
@@ -409,6 +415,7 @@ func (d *Dispatcher) work(w *worker, dl *delivery) {
 func (d *Dispatcher) deliver(w *worker, dl *delivery) (next *delivery) {
 	m := &dl.message
 	var a Attempt
+	w.outcome = Outcome{}
 	if to, err := d.sender.urls.parse(m.URL); err == nil && d.ctx.Err() == nil {
 		a = d.sender.attempt(d.ctx, m, to)
 	}
@@ -424,18 +431,8 @@ func (d *Dispatcher) deliver(w *worker, dl *delivery) (next *delivery) {
 
 	now := time.Now()
 	d.mu.Lock()
-	change := d.schedule.Report(now, &dl.item, j.result)
-	d.stats.Attempts += uint64(j.attempts)
-	if a.Number > 1 {
-		d.stats.Retries += uint64(j.attempts)
-	}
-	retry := j.outcome.State == Retrying && dl.lease == nil
-	if retry {
-		d.retold++
-	} else {
-		d.told++
-		d.count(j.outcome.State)
-	}
+	w.outcome = j.outcome
+	change := d.report(now, dl, j)
 	d.follow(now, dl, j, change)
 	d.unlock(now)
 
@@ -446,16 +443,7 @@ func (d *Dispatcher) deliver(w *worker, dl *delivery) (next *delivery) {
 
 	now = time.Now()
 	d.mu.Lock()
-	if retry {
-		d.retold--
-		d.schedule.Retry(now, &dl.item, j.outcome.RetryAt)
-	} else {
-		d.told--
-		d.schedule.Remove(now, &dl.item)
-	}
-	if !settled {
-		d.addErrand(errand{dl, j.outcome, true})
-	}
+	d.endTurn(now, dl, j.outcome, settled)
 	if next = d.turn(now); next == nil && !d.ended {
 		w.since = now
 		d.idle = append(d.idle, w)
@@ -464,6 +452,56 @@ func (d *Dispatcher) deliver(w *worker, dl *delivery) (next *delivery) {
 	}
 	d.unlock(now)
 	return next
+}
+
+// report tells the schedule and the counters what an attempt has shown. It requires that mu is held.
+func (d *Dispatcher) report(now time.Time, dl *delivery, j judgement) schedule.Change {
+	d.stats.Attempts += uint64(j.attempts)
+	if dl.message.Attempts > 1 {
+		d.stats.Retries += uint64(j.attempts)
+	}
+	if dl.waitsHere(j.outcome) {
+		d.retold++
+	} else {
+		d.told++
+		d.count(j.outcome.State)
+	}
+	return d.schedule.Report(now, &dl.item, j.result)
+}
+
+// endTurn ends a turn whose outcome was reported. It requires that mu is held.
+func (d *Dispatcher) endTurn(now time.Time, dl *delivery, o Outcome, settled bool) {
+	if dl.waitsHere(o) {
+		d.retold--
+		d.schedule.Retry(now, &dl.item, o.RetryAt)
+	} else {
+		d.told--
+		d.schedule.Remove(now, &dl.item)
+	}
+	if !settled {
+		d.addErrand(errand{dl, o, true})
+	}
+}
+
+// waitsHere tells whether a message with outcome o waits in the schedule: a leased one waits in its queue.
+func (dl *delivery) waitsHere(o Outcome) bool { return o.State == Retrying && dl.lease == nil }
+
+// abandon ends the turn of a worker whose goroutine ends in the middle of it. A message without an outcome is
+// treated as after an attempt that failed on this side.
+func (d *Dispatcher) abandon(w *worker, dl *delivery) {
+	d.panicked("a function that the dispatcher was given", "runtime.Goexit", nil)
+	now := time.Now()
+	d.mu.Lock()
+	if w.outcome.State == 0 {
+		dl.message.Attempts++
+		j := judgement{attempts: 1}
+		policy := RetryPolicy{MaxAttempts: d.config.policy.MaxAttempts}.withDefaults()
+		j.outcome, _ = policy.decide(Attempt{Number: dl.message.Attempts, Start: now}, Retry)
+		w.outcome = j.outcome
+		d.report(now, dl, j)
+	}
+	d.endTurn(now, dl, w.outcome, dl.lease == nil)
+	d.unlock(now)
 }
 
 // Shutdown stops intake: from now on Send returns [ErrClosed]. It goes on delivering until nothing is
@@ -475,8 +513,9 @@ func (d *Dispatcher) deliver(w *worker, dl *delivery) (next *delivery) {
 // returns nil; closing the queue is the caller's next step.
 //
 // Shutdown may be called several times, and by several goroutines at once: the first ctx that is done ends
-// the dispatcher, and all calls return the same. It must not be called by an observer or another function
-// that the dispatcher calls: it would wait for itself.
+// the dispatcher, and all calls return the same. It waits for the functions that it was given too: observers,
+// signers, endpoint functions, transports and queues must return when their context is done. None of them may call
+// Shutdown or Close: it would wait for itself.
 func (d *Dispatcher) Shutdown(ctx context.Context) error {
 	if ctx == nil {
 		return invalid("context nil: use context.Background, or Close")

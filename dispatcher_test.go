@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -330,6 +331,49 @@ func TestPanics(t *testing.T) {
 			assert.EqualValues(t, 8, d.Stats().Panics)
 		})
 	})
+}
+
+// A function that ends its goroutine, as t.FailNow does, costs no other message either.
+func TestGoexit(t *testing.T) {
+	exit := func(url string) {
+		if strings.Contains(url, "bad") {
+			runtime.Goexit()
+		}
+	}
+	for name, opt := range map[string]signpost.Option{
+		"observer": signpost.WithObserver(func(_ context.Context, m *signpost.Message, _ signpost.Outcome) { exit(m.URL) }),
+		"endpoint function": signpost.WithEndpoints(func(_ context.Context, u string) (signpost.Endpoint, error) {
+			exit(u)
+			return signpost.Endpoint{}, nil
+		}),
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d, w, l := start(t, opt, signpost.WithWorkers(1))
+				w.set(func(r *request) reply {
+					if strings.HasPrefix(r.host, "gone") {
+						return reply{status: 410}
+					}
+					return reply{}
+				})
+				send(t, d, "http://a.example/bad")
+				for i := range 20 {
+					send(t, d, fmt.Sprintf("http://gone.example/bad?%d", i))
+				}
+				var good []string
+				for i := range 5 {
+					good = append(good, send(t, d, fmt.Sprintf("http://b.example/%d", i)))
+				}
+				require.NoError(t, d.Shutdown(ctx))
+				for _, id := range good {
+					assert.Equal(t, signpost.Delivered, l.last(id).State)
+				}
+				s := d.Stats()
+				assert.EqualValues(t, 26, s.Delivered+s.Dead)
+				assert.NotZero(t, s.Panics)
+			})
+		})
+	}
 }
 
 type badBackOff struct{}

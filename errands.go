@@ -53,10 +53,21 @@ func (d *Dispatcher) count(s State) {
 // runErrands is an errand goroutine.
 func (d *Dispatcher) runErrands() {
 	defer d.wg.Done()
+	done := false
+	defer func() {
+		if !done { // an observer has called runtime.Goexit
+			d.panicked("a function that the dispatcher was given", "runtime.Goexit", nil)
+			d.mu.Lock()
+			d.open--
+			d.running--
+			d.unlock(time.Now())
+		}
+	}()
 	for {
 		d.mu.Lock()
 		if len(d.errands) == 0 || d.ended {
 			d.running--
+			done = true
 			d.mu.Unlock()
 			return
 		}

@@ -79,6 +79,9 @@ func (e *sendError) Error() string { return "signpost: POST " + e.url + ": " + e
 
 func (e *sendError) Unwrap() error { return e.err }
 
+// maxErrorText is how many bytes of an error are shown.
+const maxErrorText = 500
+
 // newSendError wraps err, whose text may come from a user's transport or function, so that no query string
 // and no password of the URL is in the text of the result.
 func newSendError(u *url.URL, err error) error {
@@ -89,6 +92,9 @@ func newSendError(u *url.URL, err error) error {
 	var inner *url.Error
 	if errors.As(err, &inner) {
 		text = strings.ReplaceAll(text, inner.URL, redact(inner.URL))
+	}
+	if len(text) > maxErrorText { // the receiver may have written most of it
+		text = text[:maxErrorText] + "…"
 	}
 	return &sendError{url: redactURL(u), text: text, err: err}
 }

@@ -36,7 +36,7 @@ type Attempt struct {
 	StatusCode int           // 0: no response
 	RetryAfter time.Duration // what the response asked for, 0 if nothing
 	Body       []byte        // the response's first bytes (16 KiB at most)
-	Err        error         // why there was no response; redacted of query strings and credentials
+	Err        error         // why there was no response; redacted of the URL's query string and credentials
 }
 
 // State is what became of a message.
@@ -99,13 +99,20 @@ func marshal(payload any) ([]byte, error) {
 	return b, nil
 }
 
+// What a message may have at most.
+const (
+	maxAttempts = 1 << 30
+	maxURL      = 8 << 10  // bytes
+	maxHeader   = 64 << 10 // bytes of names and values
+)
+
 // validate checks what m's fields are, except for its URL.
 func (m *Message) validate(maxPayload int) error {
 	if err := validateID(m.ID); err != nil {
 		return err
 	}
-	if m.Attempts < 0 {
-		return invalid("attempts %d: must not be negative", m.Attempts)
+	if m.Attempts < 0 || m.Attempts > maxAttempts {
+		return invalid("attempts %d: give 0 to %d", m.Attempts, maxAttempts)
 	}
 	if err := validateHeader(m.Header); err != nil {
 		return err
@@ -146,6 +153,7 @@ func validateID(id string) error {
 
 // validateHeader refuses what can't be sent, and what isn't the user's to set.
 func validateHeader(h http.Header) error {
+	size := 0
 	for key, values := range h {
 		if !isToken(key) {
 			return invalid("header name %q: not a token of RFC 9110", key)
@@ -156,6 +164,9 @@ func validateHeader(h http.Header) error {
 		for _, v := range values {
 			if !isFieldValue(v) {
 				return invalid("header %s: its value has a control character", key)
+			}
+			if size += len(key) + len(v); size > maxHeader {
+				return invalid("header %s: at most %d bytes of headers are allowed", key, maxHeader)
 			}
 		}
 	}
@@ -210,6 +221,9 @@ type destination struct {
 
 // parseURL accepts absolute http and https URLs that net/http can send to.
 func parseURL(s string) (*destination, error) {
+	if len(s) > maxURL {
+		return nil, invalid("URL %q: %d bytes, at most %d are allowed", redact(s), len(s), maxURL)
+	}
 	for i := range len(s) {
 		if s[i] <= ' ' || s[i] == 0x7f {
 			return nil, invalid("URL %q: it has a space or a control character; escape it", redact(s))
@@ -241,6 +255,7 @@ func parseURL(s string) (*destination, error) {
 	if !isHost(name) {
 		return nil, invalid("URL %q: host %q is neither a name nor an IP address", redact(s), name)
 	}
+	u.Fragment, u.RawFragment = "", "" // never sent
 	host := hostKey(name) + ":" + strconv.FormatUint(port, 10)
 	path := u.EscapedPath()
 	if path == "" {
@@ -280,20 +295,26 @@ func hostKey(name string) string {
 	return strings.ToLower(strings.TrimSuffix(name, "."))
 }
 
-// redact returns a URL without its user, password, query and fragment. It accepts what isn't a URL, too.
+// redact returns a URL without its user, password, query and fragment. Of what isn't a URL it shows nothing before
+// the last @ either: it may be a password that made it none.
 func redact(s string) string {
-	if i := strings.IndexAny(s, "?#"); i >= 0 {
-		s = s[:i]
-	}
-	scheme, rest, ok := strings.Cut(s, "//")
-	if !ok {
+	if u, err := url.Parse(s); err == nil && u.Opaque == "" && u.Host != "" {
+		if u.User != nil {
+			return u.Scheme + "://REDACTED@" + u.Host + u.EscapedPath()
+		}
+		s, _, _ = strings.Cut(s, "?")
+		s, _, _ = strings.Cut(s, "#")
 		return s
 	}
-	authority, _, _ := strings.Cut(rest, "/")
-	if at := strings.LastIndexByte(authority, '@'); at >= 0 {
-		return scheme + "//REDACTED@" + rest[at+1:]
+	at := strings.LastIndexByte(s, '@')
+	rest := s[at+1:]
+	if i := strings.IndexAny(rest, "?#"); i >= 0 {
+		rest = rest[:i]
 	}
-	return s
+	if at >= 0 {
+		return "REDACTED@" + rest
+	}
+	return rest
 }
 
 func redactURL(u *url.URL) string { return u.Scheme + "://" + u.Host + u.EscapedPath() }

@@ -354,6 +354,7 @@ func (c *config) validateSigning() {
 		if len(keys) > 0 {
 			c.signer = standardSigner(keys)
 		}
+		c.secrets = nil // whatever prints a Dispatcher, or what is in it, must not show them
 	}
 	switch {
 	case len(c.signing) == 0:

@@ -63,7 +63,13 @@ func (d *Dispatcher) mayReceive() bool {
 func (d *Dispatcher) accept(lease Lease) {
 	dl := &delivery{message: *lease.Message(), lease: lease} // a copy: the lease's own must not change
 	m := &dl.message
+	if m.CreatedAt.IsZero() {
+		m.CreatedAt = time.Now()
+	}
 	to, err := d.sender.urls.parse(m.URL)
+	if err == nil && m.ID == "" {
+		err = invalid("ID: empty; a queue must keep it")
+	}
 	if err == nil {
 		err = m.validate(int(min(d.config.queueBytes, maxLeasedPayload)))
 	}

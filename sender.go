@@ -138,9 +138,10 @@ func (s *Sender) request(ctx context.Context, m *Message, to *destination, t tim
 			header[http.CanonicalHeaderKey(key)] = append([]string(nil), values...)
 		}
 	}
+	u := *to.url // others share it, and a RoundTripper may rewrite its request's
 	// No GetBody: with it net/http would replay a POST on its own when a connection breaks.
 	req := (&http.Request{
-		Method: http.MethodPost, URL: to.url, Host: to.url.Host, Header: header,
+		Method: http.MethodPost, URL: &u, Host: u.Host, Header: header,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Body: io.NopCloser(bytes.NewReader(m.Payload)), ContentLength: int64(len(m.Payload)),
 	}).WithContext(ctx)

@@ -1,7 +1,5 @@
 package signpost
 
-import "slices"
-
 // A waiter is a Send that waits for room in the queue.
 type waiter struct {
 	delivery *delivery
@@ -11,42 +9,100 @@ type waiter struct {
 	gone     bool          // not among the waiters any more
 }
 
-// waiters are those that wait for room, in a line for every endpoint: one look tells whether anybody in it
-// can be let in. The zero value is empty. Their owner's lock protects them.
+// waiters are those that wait for room, by host and by endpoint: one look at a host tells whether anybody who waits
+// for it can be let in, and one look at an endpoint's line likewise. The zero value is empty. Their owner's lock
+// protects them.
 type waiters struct {
-	lines []*waiterLine
-	next  int // the line to look at first, so that every endpoint has its turn
+	ring[*waitingHost]
+	hosts map[string]*waitingHost
+}
+
+type waitingHost struct {
+	name string
+	ring[*waiterLine]
+	lines map[string]*waiterLine
 }
 
 type waiterLine struct {
+	host     *waitingHost
 	endpoint string
-	line     []*waiter
+	line     []*waiter // in the order in which they came, those that are gone among them
+	waiting  int       // those that aren't
 }
 
-func (ws *waiters) empty() bool { return len(ws.lines) == 0 }
+// A ring is a set whose elements are looked at in turn.
+type ring[E comparable] struct {
+	elems []E
+	next  int // where to look next
+}
+
+func (r *ring[E]) empty() bool { return len(r.elems) == 0 }
+
+func (r *ring[E]) add(e E) { r.elems = append(r.elems, e) }
+
+// turn returns the element whose turn it is.
+func (r *ring[E]) turn() E {
+	r.next++
+	return r.elems[r.next%len(r.elems)]
+}
+
+// drop removes e, which is found at once if it was its turn.
+func (r *ring[E]) drop(e E) {
+	last := len(r.elems) - 1
+	for i := range r.elems {
+		if at := (r.next + i) % len(r.elems); r.elems[at] == e {
+			r.elems[at] = r.elems[last]
+			r.elems = r.elems[:last]
+			return
+		}
+	}
+}
 
 func (ws *waiters) push(w *waiter) {
-	i := slices.IndexFunc(ws.lines, func(l *waiterLine) bool { return l.endpoint == w.to.endpoint })
-	if i < 0 {
-		i = len(ws.lines)
-		ws.lines = append(ws.lines, &waiterLine{endpoint: w.to.endpoint})
+	h := ws.hosts[w.to.host]
+	if h == nil {
+		h = &waitingHost{name: w.to.host, lines: make(map[string]*waiterLine)}
+		if ws.hosts == nil {
+			ws.hosts = make(map[string]*waitingHost)
+		}
+		ws.hosts[h.name] = h
+		ws.add(h)
 	}
-	ws.lines[i].line = append(ws.lines[i].line, w)
+	l := h.lines[w.to.endpoint]
+	if l == nil {
+		l = &waiterLine{host: h, endpoint: w.to.endpoint}
+		h.lines[l.endpoint] = l
+		h.add(l)
+	}
+	l.line = append(l.line, w)
+	l.waiting++
 }
 
-// take removes and returns the first of a line who fits; nil if nobody does.
-func (ws *waiters) take(fits func(*waiter) bool) *waiter {
-	for range len(ws.lines) {
-		i := ws.next % len(ws.lines)
-		w := ws.lines[i].line[0]
-		if fits(w) {
-			ws.next = i + 1
-			ws.remove(w)
-			return w
+// take removes and returns somebody who fits; nil if nobody does. roomy tells whether anything for a host can fit.
+func (ws *waiters) take(roomy func(host string) bool, fits func(*waiter) bool) *waiter {
+	for range len(ws.elems) {
+		h := ws.turn()
+		if !roomy(h.name) {
+			continue
 		}
-		ws.next = i + 1
+		for range len(h.elems) {
+			w := h.turn().first()
+			if fits(w) {
+				ws.remove(w)
+				return w
+			}
+		}
 	}
 	return nil
+}
+
+// first is who came first of those who still wait. There is somebody: an empty line is dropped.
+func (l *waiterLine) first() *waiter {
+	for l.line[0].gone {
+		l.line[0] = nil
+		l.line = l.line[1:]
+	}
+	return l.line[0]
 }
 
 // remove reports whether w was still waiting.
@@ -55,22 +111,30 @@ func (ws *waiters) remove(w *waiter) bool {
 		return false
 	}
 	w.gone = true
-	i := slices.IndexFunc(ws.lines, func(l *waiterLine) bool { return l.endpoint == w.to.endpoint })
-	l := ws.lines[i]
-	l.line = slices.DeleteFunc(l.line, func(x *waiter) bool { return x == w })
-	if len(l.line) == 0 {
-		ws.lines = slices.Delete(ws.lines, i, i+1)
+	h := ws.hosts[w.to.host]
+	l := h.lines[w.to.endpoint]
+	if l.waiting--; l.waiting > 0 {
+		return true
+	}
+	delete(h.lines, l.endpoint)
+	if h.drop(l); h.empty() {
+		delete(ws.hosts, h.name)
+		ws.drop(h)
 	}
 	return true
 }
 
 func (ws *waiters) removeAll() (all []*waiter) {
-	for _, l := range ws.lines {
-		for _, w := range l.line {
-			w.gone = true
-			all = append(all, w)
+	for _, h := range ws.elems {
+		for _, l := range h.elems {
+			for _, w := range l.line {
+				if w != nil && !w.gone {
+					w.gone = true
+					all = append(all, w)
+				}
+			}
 		}
 	}
-	ws.lines = nil
+	*ws = waiters{}
 	return all
 }

@@ -294,7 +294,7 @@ func (m *model) report(now time.Time, it *modelItem, r Result) {
 		hostEvidence = Nothing
 	}
 	m.learn(&it.endpoint.modelGate, now, it.began, r.Endpoint, r.Throttle, it.full[1])
-	m.learn(&it.host.modelGate, now, it.began, hostEvidence, r.Throttle, it.full[0])
+	m.learn(&it.host.modelGate, now, it.began, hostEvidence, r.Throttle, it.full[0] && !r.Throttle)
 	if r.PauseUntil.After(it.endpoint.paused) {
 		it.endpoint.paused = r.PauseUntil
 	}

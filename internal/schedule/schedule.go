@@ -64,11 +64,12 @@ type dueItem struct{ *Item }
 func (it dueItem) place() int32     { return it.spot }
 func (it dueItem) setPlace(i int32) { it.spot = i }
 
-// A Schedule holds messages and says whose turn it is. It is not safe for concurrent use, and the times given to it
-// are expected not to go backwards.
+// A Schedule holds messages and says whose turn it is. It is not safe for concurrent use. A time that is given to it
+// after a later one counts as that one.
 type Schedule struct {
 	config    Config
 	start     time.Time // times are nanoseconds since start
+	last      int64     // the latest time that was given: time never goes backwards
 	seq       int64     // numbers turns and events
 	hosts     map[string]*host
 	endpoints map[string]*endpoint
@@ -132,6 +133,11 @@ func (s *Schedule) Room(hostKey, endpointKey string, size int64) bool {
 	return true
 }
 
+// HostRoom reports whether Room could be true for some endpoint of a host.
+func (s *Schedule) HostRoom(hostKey string) bool {
+	return s.Room(hostKey, "", 0)
+}
+
 // Full reports whether there is no room for anybody's message of the given size.
 func (s *Schedule) Full(size int64) bool {
 	return s.counts.Held() >= s.config.Messages || s.bytes+size > s.config.Bytes
@@ -147,7 +153,7 @@ func (s *Schedule) Blocked(now time.Time, hostKey, endpointKey string) (until ti
 	if e := s.endpoints[endpointKey]; e != nil {
 		t = max(t, e.blockedTo())
 	}
-	return s.time(t), t > s.nanos(now)
+	return s.time(t), t > max(s.nanos(now), s.last)
 }
 
 // An Arrival says what an item's place in the schedule is.
@@ -236,7 +242,7 @@ func (s *Schedule) Next(now time.Time) *Item {
 	it := first.Item
 	s.leaveLine(it)
 	if h.limiter != nil {
-		h.limiter.AllowN(now, 1) // place has seen the token
+		h.limiter.AllowN(s.time(n), 1) // place has seen the token
 	}
 	s.seq++
 	it.began = s.seq
@@ -306,7 +312,8 @@ func (s *Schedule) Report(now time.Time, it *Item, r Result) Change {
 	case evidence == Failure && h.answered > it.began:
 		evidence = Nothing // it answers others: this is the endpoint's fault
 	}
-	c.HostOpened = s.learn(&h.party, n, it.began, evidence, r.Throttle, it.hostFull)
+	full := it.hostFull && !r.Throttle // a host whose endpoint throttles answers, but doesn't ask for more
+	c.HostOpened = s.learn(&h.party, n, it.began, evidence, r.Throttle, full)
 	if !r.PauseUntil.IsZero() {
 		e.pause(s.nanos(r.PauseUntil))
 	}
@@ -452,7 +459,8 @@ func (s *Schedule) SetLimit(limit rate.Limit, burst int) {
 // advance brings the schedule to the given time: what waited for it is due, what was due until then has
 // expired, who was blocked until then may have a turn, and who was kept in mind until then is forgotten.
 func (s *Schedule) advance(now time.Time) int64 {
-	n := s.nanos(now)
+	n := max(s.nanos(now), s.last)
+	s.last = n
 	for s.items.len() > 0 {
 		t, it := s.items.min()
 		if t > n {
