@@ -70,12 +70,15 @@ type Dispatcher struct {
 	open      int      // errands not done
 	told      int      // turns whose message has ended, while the queue and the observers are told
 	retold    int      // … whose message will be retried
+	buried    int      // messages in the schedule that have ended, while their errand runs
 	wakeAt    time.Time
 	left      []*delivery // cut off in flight
 	closed    bool
 	ended     bool
 	isDrained bool
 	hungry    bool // the receiver waits for room
+	roomier   bool // there is more room than when the waiters were last looked at, or one more waiter
+	enqueuing int  // calls of the queue's Enqueue
 }
 
 // A delivery is a message in the schedule.
@@ -196,6 +199,7 @@ func (d *Dispatcher) enqueue(ctx context.Context, dl *delivery) error {
 	}
 	w := &waiter{delivery: dl, to: to, done: make(chan struct{})}
 	d.waiters.push(w)
+	d.roomier = true
 	d.unlock(now) // which may admit it at once
 	select {
 	case <-w.done:
@@ -214,18 +218,27 @@ func (d *Dispatcher) enqueue(ctx context.Context, dl *delivery) error {
 // enqueueDurably hands a message to the queue.
 func (d *Dispatcher) enqueueDurably(ctx context.Context, m *Message) error {
 	d.mu.Lock()
-	closed := d.closed
-	d.mu.Unlock()
-	if closed {
+	if d.closed {
+		d.mu.Unlock()
 		return ErrClosed
 	}
-	if err := d.config.queue.Enqueue(ctx, m); err != nil {
-		return err
-	}
-	d.mu.Lock()
-	d.stats.Accepted++
+	d.enqueuing++
+	d.wg.Add(1) // Shutdown waits for it, so that the queue may be closed afterwards
+	defer d.wg.Done()
 	d.mu.Unlock()
-	return nil
+
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(d.ctx, cancel)()
+	err := d.config.queue.Enqueue(ctx, m)
+
+	d.mu.Lock()
+	d.enqueuing--
+	if err == nil {
+		d.stats.Accepted++
+	}
+	d.unlock(time.Now())
+	return err
 }
 
 // hasRoom requires that mu is held.
@@ -256,17 +269,17 @@ func (d *Dispatcher) unlock(now time.Time) {
 	for dl := d.turn(now); dl != nil; dl = d.turn(now) {
 		turns = append(turns, d.hire(dl))
 	}
-	for it := d.schedule.Expired(now); it != nil; it = d.schedule.Expired(now) {
-		d.schedule.Remove(now, it)
+	for it := d.schedule.TakeExpired(now); it != nil; it = d.schedule.TakeExpired(now) {
 		d.bury(it.Value.(*delivery), ErrExpired)
 	}
 	var admitted []*waiter
-	if !d.waiters.empty() {
+	if d.roomier && !d.waiters.empty() {
 		admitted = d.admit(now)
 		for dl := d.turn(now); dl != nil; dl = d.turn(now) {
 			turns = append(turns, d.hire(dl))
 		}
 	}
+	d.roomier = false
 	start := 0
 	for !d.ended && d.running < min(maxErrands, d.open) && start < len(d.errands) {
 		d.running++
@@ -277,7 +290,7 @@ func (d *Dispatcher) unlock(now time.Time) {
 	if feed {
 		d.hungry = false
 	}
-	drained := d.closed && !d.isDrained && d.schedule.Counts().Held() == 0 && d.open == 0
+	drained := d.closed && !d.isDrained && d.schedule.Counts().Held() == 0 && d.open == 0 && d.enqueuing == 0
 	if drained {
 		d.isDrained = true
 	}
@@ -476,11 +489,17 @@ func (d *Dispatcher) endTurn(now time.Time, dl *delivery, o Outcome, settled boo
 		d.schedule.Retry(now, &dl.item, o.RetryAt)
 	} else {
 		d.told--
-		d.schedule.Remove(now, &dl.item)
+		d.remove(now, dl)
 	}
 	if !settled {
 		d.addErrand(errand{dl, o, true})
 	}
+}
+
+// remove takes a message that has ended out of the schedule, if it is there. It requires that mu is held.
+func (d *Dispatcher) remove(now time.Time, dl *delivery) {
+	d.schedule.Remove(now, &dl.item)
+	d.roomier = true
 }
 
 // waitsHere tells whether a message with outcome o waits in the schedule: a leased one waits in its queue.
@@ -568,13 +587,17 @@ func (d *Dispatcher) end() {
 	d.wg.Wait()
 	d.sender.CloseIdleConnections()
 
+	now := time.Now()
 	d.mu.Lock()
 	left := d.left
-	for _, e := range d.errands { // nobody was told yet
+	for _, e := range d.errands { // in memory nobody was told yet
 		left = append(left, e.delivery)
 	}
-	for _, it := range d.schedule.TakeAll(time.Now()) {
+	for _, it := range d.schedule.TakeAll(now) {
 		left = append(left, it.Value.(*delivery))
+	}
+	for _, dl := range left {
+		d.schedule.Remove(now, &dl.item)
 	}
 	d.left, d.errands, d.open = nil, nil, 0
 	d.mu.Unlock()

@@ -3,6 +3,7 @@ package signpost
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -13,6 +14,7 @@ import (
 const (
 	maxErrands  = 16          // errand goroutines at most
 	settleGrace = time.Second // for settling what ended as the dispatcher did
+	deferSpread = time.Second // over which a hundred messages that go back are spread, and fewer too
 )
 
 // An errand is what is to be done for a message that has no turn.
@@ -22,15 +24,18 @@ type errand struct {
 	observed bool // the outcome is reported already: only the lease is left to settle
 }
 
-// bury has the death of a message reported that is in no schedule any more. It requires that mu is held.
+// bury has the death of a message reported that has no turn. If it was in the schedule it keeps its room until
+// then. It requires that mu is held.
 func (d *Dispatcher) bury(dl *delivery, reason error) {
 	d.addErrand(errand{delivery: dl, outcome: Outcome{State: Dead, Reason: reason}})
 }
 
-// putBack has leases deferred until the given time. It requires that mu is held.
+// putBack has leases deferred until the given time or, the more they are, some time later: they must not come back
+// all at once. It requires that mu is held.
 func (d *Dispatcher) putBack(items []*schedule.Item, until time.Time) {
 	for _, it := range items {
-		d.addErrand(errand{delivery: it.Value.(*delivery), outcome: Outcome{State: Deferred, RetryAt: until}})
+		later := rand.N(deferSpread + time.Duration(len(items))*deferSpread/100)
+		d.addErrand(errand{delivery: it.Value.(*delivery), outcome: Outcome{State: Deferred, RetryAt: until.Add(later)}})
 	}
 }
 
@@ -53,56 +58,76 @@ func (d *Dispatcher) count(s State) {
 // runErrands is an errand goroutine.
 func (d *Dispatcher) runErrands() {
 	defer d.wg.Done()
+	for d.runErrand() {
+	}
+}
+
+// runErrand does one errand, and reports whether there may be another one for this goroutine.
+func (d *Dispatcher) runErrand() bool {
+	d.mu.Lock()
+	if len(d.errands) == 0 || d.ended {
+		d.running--
+		d.mu.Unlock()
+		return false
+	}
+	e := d.errands[0]
+	d.errands[0] = errand{}
+	d.errands = d.errands[1:]
+	if !e.observed {
+		d.count(e.outcome.State)
+		d.buried += e.inSchedule()
+	}
+	d.mu.Unlock()
+
 	done := false
 	defer func() {
 		if !done { // an observer has called runtime.Goexit
-			d.panicked("a function that the dispatcher was given", "runtime.Goexit", nil)
-			d.mu.Lock()
-			d.open--
-			d.running--
-			d.unlock(time.Now())
+			d.panicked("an observer", "runtime.Goexit", nil)
 		}
-	}()
-	for {
+		now := time.Now()
 		d.mu.Lock()
-		if len(d.errands) == 0 || d.ended {
+		d.open--
+		if !e.observed {
+			d.buried -= e.inSchedule()
+		}
+		d.remove(now, e.delivery)
+		if !done {
 			d.running--
-			done = true
-			d.mu.Unlock()
-			return
 		}
-		e := d.errands[0]
-		d.errands[0] = errand{}
-		d.errands = d.errands[1:]
-		if !e.observed {
-			d.count(e.outcome.State)
-		}
-		d.mu.Unlock()
-
-		if !e.observed {
-			d.logOutcome(&e.delivery.message, e.outcome)
-		}
-		if e.delivery.lease != nil && !d.settleUntilDone(e) {
-			continue // the dispatcher ends, and the lease goes back unsettled
-		}
+		d.unlock(now)
+	}()
+	if !e.observed {
+		d.logOutcome(&e.delivery.message, e.outcome)
+	}
+	// A lease that the dispatcher's end leaves unsettled goes back, and nobody hears of it.
+	if e.delivery.lease == nil || d.settleUntilDone(e) {
 		if !e.observed {
 			d.observe(&e.delivery.message, e.outcome)
 		}
-
-		d.mu.Lock()
-		d.open--
-		d.unlock(time.Now())
 	}
+	done = true
+	return true
+}
+
+// inSchedule is 1 if the errand's message still has its room in the schedule, and otherwise 0. It requires that mu
+// is held.
+func (e errand) inSchedule() int {
+	if e.delivery.item.Held() {
+		return 1
+	}
+	return 0
 }
 
 // settle tells the queue what became of a leased message, and reports whether that is over and done with.
 func (d *Dispatcher) settle(dl *delivery, o Outcome) bool {
-	ctx := d.ctx
-	if ctx.Err() != nil && o.Attempt.Number > 0 { // what the receiver has seen shouldn't be sent again for want of a moment
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), settleGrace)
-		defer cancel()
-	}
+	// What the receiver has seen shouldn't be sent again for want of a moment, so this outlives the dispatcher's end by a
+	// little.
+	ctx, cancel := context.WithCancel(context.WithoutCancel(d.ctx))
+	defer cancel()
+	defer context.AfterFunc(d.ctx, func() {
+		d.sleep(ctx, settleGrace)
+		cancel()
+	})()
 	err := dl.lease.Settle(ctx, o)
 	switch {
 	case err == nil:

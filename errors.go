@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/url"
-	"strings"
 	"syscall"
 
 	"github.com/signpost-go/signpost/internal/egress"
@@ -82,21 +81,18 @@ func (e *sendError) Unwrap() error { return e.err }
 // maxErrorText is how many bytes of an error are shown.
 const maxErrorText = 500
 
-// newSendError wraps err, whose text may come from a user's transport or function, so that no query string
-// and no password of the URL is in the text of the result.
+// newSendError wraps err. The text of the result is redacted, though err's may come from a user's transport or
+// function; what Unwrap gives is err as it was.
 func newSendError(u *url.URL, err error) error {
-	text := err.Error()
-	if u.RawQuery != "" {
-		text = strings.ReplaceAll(text, u.RawQuery, "REDACTED")
+	return &sendError{url: redactURL(u), text: shorten(redactText(err.Error(), u)), err: err}
+}
+
+// shorten cuts a text that the receiver may have written most of.
+func shorten(text string) string {
+	if len(text) > maxErrorText {
+		return text[:maxErrorText] + "…"
 	}
-	var inner *url.Error
-	if errors.As(err, &inner) {
-		text = strings.ReplaceAll(text, inner.URL, redact(inner.URL))
-	}
-	if len(text) > maxErrorText { // the receiver may have written most of it
-		text = text[:maxErrorText] + "…"
-	}
-	return &sendError{url: redactURL(u), text: text, err: err}
+	return text
 }
 
 // localError marks what went wrong on this side before anything was sent: it says nothing of the receiver.

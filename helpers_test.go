@@ -206,6 +206,13 @@ func (l *ledger) last(id string) signpost.Outcome {
 	return signpost.Outcome{}
 }
 
+// when returns when the last outcome of a message was observed.
+func (l *ledger) when(id string) time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.at[id]
+}
+
 // count returns how many messages ended in the given state and reason (nil: any).
 func (l *ledger) count(s signpost.State, reason error) (n int) {
 	l.mu.Lock()

@@ -2,13 +2,10 @@ package signpost
 
 import (
 	"bytes"
-	"context"
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
 	"net/http"
-	"net/netip"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -102,7 +99,6 @@ func marshal(payload any) ([]byte, error) {
 // What a message may have at most.
 const (
 	maxAttempts = 1 << 30
-	maxURL      = 8 << 10  // bytes
 	maxHeader   = 64 << 10 // bytes of names and values
 )
 
@@ -158,7 +154,11 @@ func validateHeader(h http.Header) error {
 		if !isToken(key) {
 			return invalid("header name %q: not a token of RFC 9110", key)
 		}
-		if why := reserved(http.CanonicalHeaderKey(key)); why != "" {
+		canonical := http.CanonicalHeaderKey(key)
+		if canonical != key && hasOtherSpelling(h, key, canonical) {
+			return invalid("header %s: it is there in more than one spelling; give one name and all values", canonical)
+		}
+		if why := reserved(canonical); why != "" {
 			return invalid("header %q: %s", key, why)
 		}
 		for _, v := range values {
@@ -171,6 +171,15 @@ func validateHeader(h http.Header) error {
 		}
 	}
 	return nil
+}
+
+func hasOtherSpelling(h http.Header, key, canonical string) bool {
+	for other := range h {
+		if other != key && http.CanonicalHeaderKey(other) == canonical {
+			return true
+		}
+	}
+	return false
 }
 
 // reserved tells why a user can't set the header with the given canonical name, or is empty if they can.
@@ -210,138 +219,4 @@ func isFieldValue(s string) bool {
 		}
 	}
 	return true
-}
-
-// A destination is what a URL says of where to send.
-type destination struct {
-	url      *url.URL
-	host     string // lower-case host and port, without a trailing dot: whose limits count
-	endpoint string // the URL without query and fragment: whose line it stands in
-}
-
-// parseURL accepts absolute http and https URLs that net/http can send to.
-func parseURL(s string) (*destination, error) {
-	if len(s) > maxURL {
-		return nil, invalid("URL %q: %d bytes, at most %d are allowed", redact(s), len(s), maxURL)
-	}
-	for i := range len(s) {
-		if s[i] <= ' ' || s[i] == 0x7f {
-			return nil, invalid("URL %q: it has a space or a control character; escape it", redact(s))
-		}
-	}
-	u, err := url.Parse(s)
-	if err != nil {
-		return nil, invalid("URL %q: not a URL", redact(s))
-	}
-	if u.Scheme != "http" && u.Scheme != "https" || u.Opaque != "" {
-		return nil, invalid("URL %q: give an absolute one, beginning with https:// or http://", redact(s))
-	}
-	if u.User != nil {
-		return nil, invalid("URL %q: user and password don't belong in it; use an Authorization header", redact(s))
-	}
-	name := u.Hostname()
-	if strings.TrimSuffix(name, ".") == "" {
-		return nil, invalid("URL %q: it has no host", redact(s))
-	}
-	port := uint64(80)
-	if u.Scheme == "https" {
-		port = 443
-	}
-	if p := u.Port(); p != "" {
-		if port, err = strconv.ParseUint(p, 10, 16); err != nil || port == 0 {
-			return nil, invalid("URL %q: port %q is not between 1 and 65535", redact(s), p)
-		}
-	}
-	if !isHost(name) {
-		return nil, invalid("URL %q: host %q is neither a name nor an IP address", redact(s), name)
-	}
-	u.Fragment, u.RawFragment = "", "" // never sent
-	host := hostKey(name) + ":" + strconv.FormatUint(port, 10)
-	path := u.EscapedPath()
-	if path == "" {
-		path = "/"
-	}
-	return &destination{url: u, host: host, endpoint: u.Scheme + "://" + host + path}, nil
-}
-
-// isHost reports whether name is an IP address or could be a host name. Beyond ASCII it is left to the
-// transport, which knows IDNA.
-func isHost(name string) bool {
-	if _, err := netip.ParseAddr(name); err == nil {
-		return true
-	}
-	for i := range len(name) {
-		c := name[i]
-		if c == '.' && (i == 0 || name[i-1] == '.') {
-			return false // an empty label
-		}
-		if c|0x20 >= 'a' && c|0x20 <= 'z' || c >= '0' && c <= '9' || c == '-' || c == '.' || c == '_' || c >= 0x80 {
-			continue
-		}
-		return false
-	}
-	return true
-}
-
-// hostKey gives the spellings of one host one form.
-func hostKey(name string) string {
-	if addr, err := netip.ParseAddr(name); err == nil {
-		name = addr.Unmap().String()
-		if strings.Contains(name, ":") {
-			name = "[" + strings.Replace(name, "%", "%25", 1) + "]" // a zone as in a URL
-		}
-		return name
-	}
-	return strings.ToLower(strings.TrimSuffix(name, "."))
-}
-
-// redact returns a URL without its user, password, query and fragment. Of what isn't a URL it shows nothing before
-// the last @ either: it may be a password that made it none.
-func redact(s string) string {
-	if u, err := url.Parse(s); err == nil && u.Opaque == "" && u.Host != "" {
-		if u.User != nil {
-			return u.Scheme + "://REDACTED@" + u.Host + u.EscapedPath()
-		}
-		s, _, _ = strings.Cut(s, "?")
-		s, _, _ = strings.Cut(s, "#")
-		return s
-	}
-	at := strings.LastIndexByte(s, '@')
-	rest := s[at+1:]
-	if i := strings.IndexAny(rest, "?#"); i >= 0 {
-		rest = rest[:i]
-	}
-	if at >= 0 {
-		return "REDACTED@" + rest
-	}
-	return rest
-}
-
-func redactURL(u *url.URL) string { return u.Scheme + "://" + u.Host + u.EscapedPath() }
-
-// prepare checks all of m and fills in what it leaves empty. It changes nothing if it returns an error.
-func (s *Sender) prepare(ctx context.Context, m *Message) (*destination, error) {
-	if ctx == nil {
-		return nil, invalid("context nil: use context.Background")
-	}
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	if m == nil {
-		return nil, invalid("message nil")
-	}
-	to, err := s.urls.parse(m.URL)
-	if err != nil {
-		return nil, err
-	}
-	if err := m.validate(s.config.maxPayload); err != nil {
-		return nil, err
-	}
-	if m.ID == "" {
-		m.ID = newID()
-	}
-	if m.CreatedAt.IsZero() {
-		m.CreatedAt = time.Now()
-	}
-	return to, nil
 }

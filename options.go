@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"math"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"strconv"
 	"time"
@@ -211,7 +210,7 @@ func WithTLSConfig(t *tls.Config) Option {
 }
 
 // WithTransport lets wrap see, change or replace every request's round trip, for tracing or tests. It is
-// called once for every transport that is made: one, and another for each client certificate. The guard
+// called at least once for every transport that is made: one, and another for each client certificate. The guard
 // against private addresses is inside what wrap is given: a RoundTripper that doesn't call it does without.
 func WithTransport(wrap func(http.RoundTripper) http.RoundTripper) Option {
 	return option(func(c *config) {
@@ -330,11 +329,9 @@ func (c *config) validate() error {
 	if err != nil {
 		c.problem(invalid("WithDeniedNetworks: %w", err))
 	}
-	c.guard = newGuard(allowed, denied)
+	c.guard = egress.New(allowed, denied)
 	return errors.Join(c.problems...)
 }
-
-func newGuard(allowed, denied []netip.Prefix) *egress.Guard { return egress.New(allowed, denied) }
 
 func (c *config) validateSigning() {
 	if c.secretsGiven {

@@ -241,6 +241,112 @@ func TestDeadHostDoesNotFillTheWindow(t *testing.T) {
 	})
 }
 
+// The same with a queue whose operations take their time: what goes back and comes again must not crowd out the others.
+func TestHealthyHostsBesideABacklog(t *testing.T) {
+	for name, bad := range map[string]reply{
+		"hangs": {takes: -1}, "answers 500": {status: 500}, "slow": {takes: 10 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				q := memqueue.New()
+				d, w, l := start(t, signpost.WithQueue(q), signpost.WithQueueSize(1000))
+				w.set(func(r *request) reply {
+					if r.host == "bad.example" {
+						return bad
+					}
+					return reply{takes: time.Millisecond}
+				})
+				for i := range 5000 {
+					send(t, d, fmt.Sprintf("http://bad.example/%d", i%20))
+				}
+				time.Sleep(time.Minute) // the backlog has been seen once
+				q.Fail(func(op string) error {
+					switch op {
+					case "settle":
+						time.Sleep(5 * time.Millisecond)
+					case "receive":
+						time.Sleep(200 * time.Microsecond)
+					}
+					return nil
+				})
+				sent := map[string]time.Time{}
+				for i := range 1200 {
+					sent[send(t, d, fmt.Sprintf("http://h%d.example/", i%20))] = time.Now()
+					time.Sleep(100 * time.Millisecond)
+				}
+				time.Sleep(time.Minute)
+				var late int
+				var worst time.Duration
+				for id, at := range sent {
+					require.Equal(t, signpost.Delivered, l.last(id).State)
+					took := l.when(id).Sub(at)
+					worst = max(worst, took)
+					if took > 500*time.Millisecond {
+						late++
+					}
+				}
+				assert.LessOrEqual(t, late, 12, "of 1200; worst %v", worst)
+				require.NoError(t, d.Close())
+			})
+		})
+	}
+}
+
+// A Send that races with Shutdown is in the queue before Shutdown returns, so that the queue may be closed.
+func TestShutdownWaitsForEnqueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := memqueue.New()
+		q.Fail(func(op string) error {
+			if op == "enqueue" {
+				time.Sleep(10 * time.Millisecond)
+			}
+			return nil
+		})
+		d, _, l := start(t, signpost.WithQueue(q))
+		sent := make(chan error, 1)
+		go func() {
+			_, err := d.Send(ctx, "http://a.example/", 1)
+			sent <- err
+		}()
+		synctest.Wait()
+		require.NoError(t, d.Shutdown(ctx))
+		require.NoError(t, q.Close())
+		assert.NoError(t, <-sent)
+		assert.Equal(t, 1, q.Len()+l.count(signpost.Delivered, nil))
+	})
+}
+
+// What was delivered as the dispatcher ended is settled, and doesn't come again.
+func TestSettleOutlivesTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := memqueue.New()
+		q.Fail(func(op string) error {
+			if op == "settle" {
+				time.Sleep(100 * time.Millisecond)
+			}
+			return nil
+		})
+		d, _, l := start(t, signpost.WithQueue(q))
+		id := send(t, d, "http://a.example/")
+		time.Sleep(50 * time.Millisecond)
+		require.NoError(t, d.Close())
+		assert.Equal(t, signpost.Delivered, l.last(id).State)
+		assert.Zero(t, q.Len())
+	})
+}
+
+// A producer in another language may know of nothing but the URL.
+func TestLeasedMessageWithoutCreationTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := memqueue.New()
+		d, _, l := start(t, signpost.WithQueue(q))
+		require.NoError(t, q.Enqueue(ctx, &signpost.Message{ID: "foreign", URL: "http://a.example/", Payload: []byte(`{}`)}))
+		synctest.Wait()
+		assert.Equal(t, signpost.Delivered, l.last("foreign").State)
+		require.NoError(t, d.Close())
+	})
+}
+
 // A shared is one dispatcher's end of a queue that deals messages out evenly, as brokers do.
 type shared struct {
 	*memqueue.Queue

@@ -8,9 +8,6 @@ import (
 )
 
 const (
-	deferAtLeast = time.Second // for a message over its share, …
-	deferAtMost  = time.Minute // … and for how long at most
-
 	manyErrands      = 256             // errands not done that keep the receiver from taking more leases
 	maxLeasedPayload = 1 << 30         // bytes; a queue may hold what was enqueued under a larger WithMaxPayload
 	consumersEvery   = 3 * time.Second // how often a SharedQueue is asked for its consumers
@@ -87,10 +84,11 @@ func (d *Dispatcher) accept(lease Lease) {
 			d.add(now, dl, to)
 			break
 		}
-		if !blocked { // over its share: until what the host has already has gone out
-			until = now.Add(min(max(deferAtLeast, d.schedule.Backlog(to.host)), deferAtMost))
+		if !blocked {
+			until = now
 		}
-		d.addErrand(errand{delivery: dl, outcome: Outcome{State: Deferred, RetryAt: until.Add(rand.N(deferAtLeast))}})
+		until = d.schedule.Later(until, to.host).Add(rand.N(deferSpread))
+		d.addErrand(errand{delivery: dl, outcome: Outcome{State: Deferred, RetryAt: until}})
 	}
 	d.unlock(now)
 }

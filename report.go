@@ -35,14 +35,14 @@ func (d *Dispatcher) panicked(what string, value any, stack []byte) {
 	d.mu.Lock()
 	d.stats.Panics++
 	d.mu.Unlock()
-	d.config.logger.Error("signpost: panic recovered", "in", what, "panic", fmt.Sprint(value), "stack", string(stack))
+	d.config.logger.Error("signpost: panic recovered", "in", what, "panic", shorten(redactText(fmt.Sprint(value), nil)), "stack", string(stack))
 }
 
 // logAttempt logs an attempt, what it led to, and the pauses that it brought.
 func (d *Dispatcher) logAttempt(m *Message, a Attempt, j judgement, c schedule.Change) {
 	var p *panicError
 	if errors.As(a.Err, &p) {
-		d.panicked("attempt", p.value, p.stack)
+		d.panicked("attempt", a.Err, p.stack) // its text is redacted
 	}
 	if d.config.logger.Enabled(context.Background(), slog.LevelDebug) {
 		d.config.logger.Debug("signpost: attempt", append(attemptAttrs(m, a), "verdict", j.verdict.String())...)

@@ -529,6 +529,31 @@ func TestQueueIsBoundedInBytes(t *testing.T) {
 	})
 }
 
+// Messages that have died keep their room until that is reported: a slow observer must not unbound the queue.
+func TestQueueIsBoundedWhileDeathsAreReported(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		d, w, l := start(t, signpost.WithQueueSize(100), signpost.WithObserver(func(context.Context, *signpost.Message, signpost.Outcome) { <-release }))
+		w.set(always(reply{status: 410, takes: time.Second}))
+		var ids []string
+		for range 50 {
+			for range 200 {
+				if id, err := d.Send(ctx, "http://a.example/", 1); err == nil {
+					ids = append(ids, id)
+				}
+			}
+			time.Sleep(2 * time.Second)
+			s := d.Stats()
+			require.LessOrEqual(t, int(s.Accepted), 100)
+			require.EqualValues(t, s.Accepted, s.Delivered+s.Dead+uint64(s.Queued+s.Waiting+s.InFlight))
+		}
+		close(release)
+		require.NoError(t, d.Shutdown(ctx))
+		l.check(t, ids...)
+		assert.Zero(t, d.Stats().Bytes)
+	})
+}
+
 func make100() []byte { return fmt.Appendf(nil, "%-100d", 1) }
 
 func TestBackpressure(t *testing.T) {

@@ -89,6 +89,33 @@ func (s *Sender) Send(ctx context.Context, m *Message) Attempt {
 	return s.attempt(ctx, m, to)
 }
 
+// prepare checks all of m and fills in what it leaves empty. It changes nothing if it returns an error.
+func (s *Sender) prepare(ctx context.Context, m *Message) (*destination, error) {
+	if ctx == nil {
+		return nil, invalid("context nil: use context.Background")
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if m == nil {
+		return nil, invalid("message nil")
+	}
+	to, err := s.urls.parse(m.URL)
+	if err != nil {
+		return nil, err
+	}
+	if err := m.validate(s.config.maxPayload); err != nil {
+		return nil, err
+	}
+	if m.ID == "" {
+		m.ID = newID()
+	}
+	if m.CreatedAt.IsZero() {
+		m.CreatedAt = time.Now()
+	}
+	return to, nil
+}
+
 // attempt requires that m is valid and to is its URL.
 func (s *Sender) attempt(ctx context.Context, m *Message, to *destination) (a Attempt) {
 	a.Number = m.Attempts + 1
@@ -296,35 +323,4 @@ func (s *Sender) CloseIdleConnections() {
 	for _, t := range s.transports {
 		t.pool.CloseIdleConnections()
 	}
-}
-
-// destinations remembers what URLs say, since most messages go where others went before. The zero value is
-// ready. It is safe for concurrent use.
-type destinations struct {
-	mu    sync.RWMutex
-	known map[string]*destination
-}
-
-// maxDestinations bounds what is remembered: beyond it all is forgotten, and learned again.
-const maxDestinations = 4096
-
-// parse is parseURL with a memory.
-func (d *destinations) parse(url string) (*destination, error) {
-	d.mu.RLock()
-	to := d.known[url]
-	d.mu.RUnlock()
-	if to != nil {
-		return to, nil
-	}
-	to, err := parseURL(url)
-	if err != nil {
-		return nil, err
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.known == nil || len(d.known) >= maxDestinations {
-		d.known = make(map[string]*destination)
-	}
-	d.known[url] = to
-	return to, nil
 }

@@ -355,6 +355,30 @@ func TestNoSilentReplay(t *testing.T) {
 	assert.EqualValues(t, 1, conns.Load())
 }
 
+// What a RoundTripper does to its request concerns no other one.
+func TestRequestsShareNothing(t *testing.T) {
+	var seen []string
+	s := sender(t, signpost.WithTransport(func(http.RoundTripper) http.RoundTripper {
+		return roundTripper(func(req *http.Request) (*http.Response, error) {
+			seen = append(seen, req.URL.String())
+			req.URL.Host, req.URL.RawQuery = "elsewhere.example", "x=1"
+			req.Header["Content-Type"][0] = "text/plain"
+			return &http.Response{StatusCode: 200, Body: http.NoBody}, nil
+		})
+	}))
+	for range 3 {
+		require.NoError(t, s.Send(ctx, message("http://a.example/?q")).Err)
+	}
+	assert.Equal(t, []string{"http://a.example/?q", "http://a.example/?q", "http://a.example/?q"}, seen)
+}
+
+func TestErrorsAreBounded(t *testing.T) {
+	url, _ := raw(t, answers("HTTP/1.1 "+strings.Repeat("a", 60_000)+"\r\n\r\n"))
+	a := sender(t).Send(ctx, message(url+"/?a"))
+	require.Error(t, a.Err)
+	assert.Less(t, len(a.Err.Error()), 1000)
+}
+
 func TestErrorsAreRedacted(t *testing.T) {
 	const secret = "t0ken"
 	path := "/hook?key=" + secret

@@ -348,6 +348,12 @@ func TestSecretsAreRedacted(t *testing.T) {
 	for _, h := range []slog.Handler{slog.NewTextHandler(&out, nil), slog.NewJSONHandler(&out, nil)} {
 		slog.New(h).Info("x", "s", secret, "p", private, "c", c, "u", c.u)
 	}
+	d, err := signpost.New(signpost.WithSecret(whsec), quiet)
+	require.NoError(t, err)
+	defer d.Close()
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
+		fmt.Fprintf(&out, verb, d) // a failing test prints what it compares
+	}
 	text := out.String()
 	assert.Contains(t, text, "REDACTED")
 	for _, s := range []string{whsec, whsk} {

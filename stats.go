@@ -34,7 +34,7 @@ func (d *Dispatcher) Stats() Stats {
 	defer d.mu.Unlock()
 	s := d.stats
 	c := d.schedule.Counts()
-	s.Queued, s.Waiting, s.InFlight = c.Due+len(d.errands), c.Waiting+d.retold, c.InFlight-d.told-d.retold
+	s.Queued, s.Waiting, s.InFlight = c.Due-d.buried, c.Waiting+d.retold, c.InFlight-d.told-d.retold
 	s.Hosts, s.Bytes = d.schedule.Hosts(), d.schedule.Bytes()
 	return s
 }

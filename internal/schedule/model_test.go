@@ -101,6 +101,18 @@ func (g *modelGate) isFailing() bool {
 
 func (g *modelGate) blocked(now time.Time) bool { return g.closed.After(now) || g.paused.After(now) }
 
+// heldBack tells whether one more message had better not come to who has held messages.
+func (g *modelGate) heldBack(now time.Time, held int) bool {
+	return g.blocked(now) || g.failures >= 5 && held > 0
+}
+
+func (h *modelHost) held() (n int) {
+	for _, e := range h.endpoints {
+		n += len(e.items)
+	}
+	return n
+}
+
 // remembers tells whether there is something about the gate that must not be forgotten yet.
 func (g *modelGate) remembers(now time.Time) bool {
 	if g.blocked(now) {

@@ -15,6 +15,7 @@ type host struct {
 	endpoints int
 	first     *endpoint // of its endpoints, in no order
 	answered  int64     // sequence number of its last answer
+	later     int64     // the last time that Later gave
 	lastErr   error
 }
 
@@ -86,7 +87,9 @@ func (s *Schedule) placeHost(h *host, now int64) {
 	case h.endpoints == 0:
 		s.order.leave(&h.party)
 		if timer = max(h.memory(), s.limiterFull(h, now)); timer <= now {
-			delete(s.hosts, h.key)
+			if delete(s.hosts, h.key); len(s.hosts) == 0 {
+				s.hosts = make(map[string]*host) // a map that was large stays so
+			}
 		}
 	case h.inFlight >= h.window || h.turns.next(h.half()) == nil:
 		s.order.leave(&h.party)
@@ -153,5 +156,7 @@ func (s *Schedule) forgetEndpoint(e *endpoint) {
 		e.next.prev = e.prev
 	}
 	h.endpoints--
-	delete(s.endpoints, e.key)
+	if delete(s.endpoints, e.key); len(s.endpoints) == 0 {
+		s.endpoints = make(map[string]*endpoint)
+	}
 }

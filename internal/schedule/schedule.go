@@ -51,8 +51,12 @@ const (
 	waiting              // for a time
 	due
 	inFlight
-	expired // past its deadline, to be collected by Expired
+	expired // past its deadline, to be collected by TakeExpired
+	taken   // by its owner; it keeps its room until Remove
 )
+
+// Held reports whether the item is in a schedule.
+func (it *Item) Held() bool { return it.state != gone }
 
 type timedItem struct{ *Item }
 
@@ -143,17 +147,27 @@ func (s *Schedule) Full(size int64) bool {
 	return s.counts.Held() >= s.config.Messages || s.bytes+size > s.config.Bytes
 }
 
-// Blocked returns until when nothing may be sent to the endpoint because it or its host is paused or its
-// breaker is open, and whether that is after now.
+// Blocked returns until when a message for the endpoint had better not come, because the endpoint or its host is
+// paused, or its breaker is open and it has a message for the next probe already; and whether there is such a time.
 func (s *Schedule) Blocked(now time.Time, hostKey, endpointKey string) (until time.Time, blocked bool) {
+	n := max(s.nanos(now), s.last)
 	var t int64
 	if h := s.hosts[hostKey]; h != nil {
-		t = h.blockedTo()
+		t = h.heldBackTo(n)
 	}
 	if e := s.endpoints[endpointKey]; e != nil {
-		t = max(t, e.blockedTo())
+		t = max(t, e.heldBackTo(n))
 	}
-	return s.time(t), t > max(s.nanos(now), s.last)
+	return s.time(t), t > n
+}
+
+// heldBackTo is blockedTo for one more message.
+func (p *party) heldBackTo(now int64) int64 {
+	t := p.blockedTo()
+	if p.probe > 0 && p.held > 0 {
+		t = max(t, now+int64(p.probe))
+	}
+	return t
 }
 
 // An Arrival says what an item's place in the schedule is.
@@ -370,6 +384,8 @@ func (s *Schedule) Remove(now time.Time, it *Item) {
 	case expired:
 		s.expired.remove(it)
 		s.counts.Due--
+	case taken:
+		s.counts.Due--
 	case inFlight:
 		s.endTurn(it)
 	}
@@ -382,51 +398,73 @@ func (s *Schedule) Remove(now time.Time, it *Item) {
 	s.place(e, n)
 }
 
-// Expired returns a due item whose deadline is over, or nil. The item stays in the schedule, out of
-// everybody's way, until Remove.
-func (s *Schedule) Expired(now time.Time) *Item {
-	s.advance(now)
-	return s.expired.head
+// take puts an item that isn't in flight out of everybody's way. It counts as due, and keeps its room, until
+// Remove: its owner still has to tell somebody what became of it.
+func (s *Schedule) take(it *Item, now int64) {
+	switch it.state {
+	case waiting:
+		it.endpoint.waits.remove(it)
+		s.items.remove(timedItem{it})
+		s.counts.Waiting--
+		s.counts.Due++
+	case due:
+		s.leaveLine(it)
+		s.counts.Due++
+	case expired:
+		s.expired.remove(it)
+	}
+	it.state = taken
+	s.place(it.endpoint, now)
 }
 
-// TakeEndpoint removes and returns all of an endpoint's messages that are not in flight.
+// TakeExpired takes a due item whose deadline is over, or returns nil. What is taken keeps its room until Remove.
+func (s *Schedule) TakeExpired(now time.Time) *Item {
+	n := s.advance(now)
+	it := s.expired.head
+	if it != nil {
+		s.take(it, n)
+	}
+	return it
+}
+
+// TakeEndpoint takes all of an endpoint's messages that are not in flight.
 func (s *Schedule) TakeEndpoint(now time.Time, endpointKey string) []*Item {
+	n := s.advance(now)
 	e := s.endpoints[endpointKey]
 	if e == nil {
 		return nil
 	}
-	var taken []*Item
+	return s.takeAll(e, n, nil)
+}
+
+func (s *Schedule) takeAll(e *endpoint, now int64, taken []*Item) []*Item {
 	for e.line.len() > 0 {
 		_, it := e.line.min()
 		taken = append(taken, it.Item)
-		s.Remove(now, it.Item)
+		s.take(it.Item, now)
 	}
 	for e.waits.head != nil {
 		taken = append(taken, e.waits.head)
-		s.Remove(now, e.waits.head)
+		s.take(e.waits.head, now)
 	}
 	return taken
 }
 
-// TakeHost removes and returns all of a host's messages that are not in flight.
-func (s *Schedule) TakeHost(now time.Time, hostKey string) []*Item {
-	h := s.hosts[hostKey]
-	if h == nil {
-		return nil
-	}
-	var taken []*Item
-	for e := h.first; e != nil; e = e.next {
-		taken = append(taken, s.TakeEndpoint(now, e.key)...)
+// TakeHost takes all of a host's messages that are not in flight.
+func (s *Schedule) TakeHost(now time.Time, hostKey string) (taken []*Item) {
+	n := s.advance(now)
+	if h := s.hosts[hostKey]; h != nil {
+		for e := h.first; e != nil; e = e.next {
+			taken = s.takeAll(e, n, taken)
+		}
 	}
 	return taken
 }
 
-// TakeAll removes and returns all messages that are not in flight.
-func (s *Schedule) TakeAll(now time.Time) []*Item {
-	var taken []*Item
-	for it := s.Expired(now); it != nil; it = s.Expired(now) {
+// TakeAll takes all messages that are not in flight and not taken yet.
+func (s *Schedule) TakeAll(now time.Time) (taken []*Item) {
+	for it := s.TakeExpired(now); it != nil; it = s.TakeExpired(now) {
 		taken = append(taken, it)
-		s.Remove(now, it)
 	}
 	for key := range s.hosts {
 		taken = append(taken, s.TakeHost(now, key)...)
@@ -434,8 +472,8 @@ func (s *Schedule) TakeAll(now time.Time) []*Item {
 	return taken
 }
 
-// Wake returns the time at which Next or Expired may have something that they don't have now, or the zero
-// time if only a change can bring it. It requires that Next and Expired have returned nil.
+// Wake returns the time at which Next or TakeExpired may have something that they don't have now, or the zero
+// time if only a change can bring it. It requires that Next and TakeExpired have returned nil.
 func (s *Schedule) Wake() time.Time {
 	t := int64(math.MaxInt64)
 	if s.items.len() > 0 {

@@ -42,12 +42,19 @@ func (s *Schedule) All(now time.Time) iter.Seq[HostView] {
 	}
 }
 
-// Backlog returns how long it takes at least until every message that a host has now has had a turn, as far
-// as its rate limit goes.
-func (s *Schedule) Backlog(hostKey string) time.Duration {
+// Later returns when a message of a host that has no room for it may come again. Every call gives a later time,
+// spaced by the host's rate limit, so that what has to come again does not come all at once.
+func (s *Schedule) Later(now time.Time, hostKey string) time.Time {
+	const soonest, latest = int64(time.Second), int64(10 * time.Minute)
+	n := max(s.nanos(now), s.last)
 	h := s.hosts[hostKey]
-	if h == nil || h.limiter == nil {
-		return 0
+	if h == nil {
+		return s.time(n + soonest)
 	}
-	return time.Duration(float64(h.held) / float64(s.config.Limit) * float64(time.Second))
+	space := int64(time.Millisecond)
+	if h.limiter != nil {
+		space = max(space, int64(float64(time.Second)/float64(s.config.Limit)))
+	}
+	h.later = min(max(h.later, n+soonest)+space, n+latest)
+	return s.time(h.later)
 }
