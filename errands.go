@@ -120,8 +120,8 @@ func (e errand) inSchedule() int {
 
 // settle tells the queue what became of a leased message, and reports whether that is over and done with.
 func (d *Dispatcher) settle(dl *delivery, o Outcome) bool {
-	// What the receiver has seen shouldn't be sent again for want of a moment, so this outlives the dispatcher's end by a
-	// little.
+	// What the receiver has seen shouldn't be sent again for want of a moment, so this outlives the
+	// dispatcher's end by a little.
 	ctx, cancel := context.WithCancel(context.WithoutCancel(d.ctx))
 	defer cancel()
 	defer context.AfterFunc(d.ctx, func() {

@@ -155,7 +155,8 @@ func WithQueueSize(messages int) Option {
 	return dispatcherOption("WithQueueSize", func(c *config) { c.queueSize = messages })
 }
 
-// WithQueueBytes bounds the payload bytes held in memory. The default is 256 MiB.
+// WithQueueBytes bounds the payload bytes held in memory. The default is 256 MiB. URLs and headers, at most 8 and
+// 64 KiB a message, aren't counted.
 func WithQueueBytes(n int64) Option {
 	return dispatcherOption("WithQueueBytes", func(c *config) { c.queueBytes = n })
 }
@@ -178,7 +179,7 @@ func WithQueue(q Queue) Option {
 }
 
 // WithTimeout bounds a whole attempt, from asking for the endpoint to the response's last byte. The default
-// is 15 s.
+// is 15 s. Endpoint functions, signers and transports of one's own must return when their context is done.
 func WithTimeout(d time.Duration) Option {
 	return option(func(c *config) { c.timeout = d })
 }

@@ -22,7 +22,7 @@ type Endpoint struct {
 	// TLS has a client certificate, say; nil: the dispatcher's. Connections are pooled per *tls.Config: return the
 	// same pointer for the same certificate.
 	TLS      *tls.Config
-	Disabled bool // dead: ErrDisabled
+	Disabled bool // dead: ErrDisabled, without an attempt
 }
 
 // A Sender makes single attempts, for callers with a job engine of their own; a [Dispatcher] has one inside.
@@ -48,8 +48,8 @@ const (
 	maxResponseHeader  = 64 << 10 // bytes of response headers
 	maxResponseBody    = 16 << 10 // bytes of a response body that are kept
 	maxDrain           = 16 << 10 // more bytes that are read so that the connection can be used again
-	maxIdleConnections = 4096     // over all hosts
-	tlsSessions        = 4096     // kept for resumption
+	maxIdleConnections = 4096     // over all hosts, in each pool
+	tlsSessions        = 4096     // kept for resumption, in each pool
 	idleTimeout        = 90 * time.Second
 	pingAfter          = 5 * time.Second // of silence on an HTTP/2 connection with requests out
 	pingTimeout        = 5 * time.Second

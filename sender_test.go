@@ -397,6 +397,13 @@ func TestErrorsAreRedacted(t *testing.T) {
 				return fmt.Errorf("can't sign for %s", req.URL)
 			})}, nil
 		})),
+		"several URLs": sender(t, signpost.WithEndpoints(func(context.Context, string) (signpost.Endpoint, error) {
+			kms := &url.Error{Op: "Get", URL: "https://u:" + secret + "@kms/?k=" + secret + "#" + secret, Err: io.EOF}
+			return signpost.Endpoint{}, errors.Join(kms, &url.Error{Op: "Get", URL: `http://x/?a="` + secret, Err: kms})
+		})),
+		"a single value": sender(t, signpost.WithEndpoints(func(context.Context, string) (signpost.Endpoint, error) {
+			return signpost.Endpoint{}, errors.New("bad token " + secret)
+		})),
 		"panic": sender(t, signpost.WithEndpoints(func(_ context.Context, u string) (signpost.Endpoint, error) { panic("oops " + u) })),
 	} {
 		a := s.Send(ctx, message("http://127.0.0.1:1"+path))

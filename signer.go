@@ -107,7 +107,7 @@ func signedContent(id, timestamp string, body []byte) []byte {
 
 // HMACSigner returns a Signer that sets one header to prefix and the hex HMAC-SHA256 of the body: X-Signature
 // with no prefix, or GitHub's X-Hub-Signature-256 with "sha256=". The scheme covers neither ID nor time, so a
-// receiver can't tell a replay; prefer [NewSigner] where you may choose. [New] refuses a bad header name and
+// receiver can't tell a replay; prefer [NewSigner] where you may choose. [WithSigner] refuses a bad header name and
 // an empty secret.
 func HMACSigner(header, prefix string, secret []byte) Signer {
 	return &hmacSigner{
@@ -137,8 +137,8 @@ func (s *hmacSigner) Sign(req *http.Request, m *Message, _ time.Time) error {
 }
 
 // TimestampSigner returns a Signer that sets one header to "t=…,v1=…" with the hex HMAC-SHA256 of "t.body",
-// as Stripe signs: t is the attempt's time in Unix seconds, and there is a v1 for every secret. [New] refuses
-// a bad header name, no secret and an empty one.
+// as Stripe signs: t is the attempt's time in Unix seconds, and there is a v1 for every secret. [WithSigner]
+// refuses a bad header name, no secret and an empty one.
 func TimestampSigner(header string, secrets ...[]byte) Signer {
 	s := &timestampSigner{header: http.CanonicalHeaderKey(header), err: validateSignatureHeader(header, "")}
 	if len(secrets) == 0 {

@@ -153,8 +153,8 @@ func redactText(text string, u *url.URL) string {
 	return text
 }
 
-// minHidden is how long a part of a query must be to be looked for outside of URLs: less is no secret, and without it
-// the text would be unreadable.
+// minHidden is how long a part of a query must be to be looked for outside of URLs: less is no secret, and
+// without it the text would be unreadable.
 const minHidden = 5
 
 func isSchemeByte(c byte) bool {

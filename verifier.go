@@ -26,32 +26,38 @@ type Verifier struct {
 	keys []VerificationKey
 }
 
-// A VerificationKey is a [Secret] or a [PublicKey].
+// A VerificationKey is a [Secret] or a [PublicKey]; it can't be anything else.
 type VerificationKey interface {
-	// verifies reports whether signature, without its version, is the key's for content.
-	verifies(content []byte, version, signature string) bool
+	// verifier returns a function that tells whether a signature of the given version is the key's for content.
+	verifier(content []byte) func(version, signature string) bool
 	empty() bool
 }
 
 func (s Secret) empty() bool { return s.mac == nil }
 
-func (s Secret) verifies(content []byte, version, signature string) bool {
-	if version != "v1" || s.mac == nil {
-		return false
+func (s Secret) verifier(content []byte) func(version, signature string) bool {
+	var want []byte // computed once, however many signatures a request claims
+	return func(version, signature string) bool {
+		if version != "v1" || s.mac == nil {
+			return false
+		}
+		if want == nil {
+			want = base64.StdEncoding.AppendEncode(nil, s.mac.sum(nil, content))
+		}
+		return hmac.Equal(want, []byte(signature))
 	}
-	var buf [32]byte
-	sum := base64.StdEncoding.EncodeToString(s.mac.sum(buf[:0], content))
-	return hmac.Equal([]byte(sum), []byte(signature)) // in constant time
 }
 
 func (k PublicKey) empty() bool { return k.key == "" }
 
-func (k PublicKey) verifies(content []byte, version, signature string) bool {
-	if version != "v1a" || k.key == "" {
-		return false
+func (k PublicKey) verifier(content []byte) func(version, signature string) bool {
+	return func(version, signature string) bool {
+		if version != "v1a" || k.key == "" {
+			return false
+		}
+		b, err := base64.StdEncoding.Strict().DecodeString(signature)
+		return err == nil && ed25519.Verify(ed25519.PublicKey(k.key), content, b)
 	}
-	b, err := base64.StdEncoding.Strict().DecodeString(signature)
-	return err == nil && ed25519.Verify(ed25519.PublicKey(k.key), content, b)
 }
 
 // NewVerifier returns a Verifier for what is signed with any of keys. While a secret is rotated, give the new
@@ -95,6 +101,10 @@ func (v *Verifier) Verify(h http.Header, body []byte) error {
 		return fmt.Errorf("%w: webhook-timestamp %s is more than %v from now", ErrTimestamp, timestamp, tolerance)
 	}
 	content := signedContent(id, timestamp, body)
+	verifiers := make([]func(version, signature string) bool, len(v.keys))
+	for i, k := range v.keys {
+		verifiers[i] = k.verifier(content)
+	}
 	seen := 0
 	for _, line := range h.Values(headerSignature) {
 		for part := range strings.FieldsSeq(line) {
@@ -102,8 +112,8 @@ func (v *Verifier) Verify(h http.Header, body []byte) error {
 				return fmt.Errorf("%w: more than %d signatures", ErrSignature, maxSignatures)
 			}
 			version, signature, _ := strings.Cut(part, ",")
-			for _, k := range v.keys {
-				if k.verifies(content, version, signature) {
+			for _, verifies := range verifiers {
+				if verifies(version, signature) {
 					return nil
 				}
 			}
