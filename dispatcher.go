@@ -12,8 +12,8 @@ import (
 	"github.com/signpost-go/signpost/internal/schedule"
 )
 
-// This file holds every goroutine and lock of the core, but for errands.go and receive.go, which are about what
-// takes no turn and what comes from a durable queue.
+// This file holds what all goroutines of a dispatcher share: its lock, its clock, its beginning and its end.
+// What each of them does stands in worker.go, errands.go and receive.go.
 //
 // # Goroutines
 //
@@ -86,13 +86,6 @@ type delivery struct {
 	item    schedule.Item
 	message Message
 	lease   Lease // nil in memory
-}
-
-// A worker is where an idle worker goroutine waits for its next turn.
-type worker struct {
-	turn    chan *delivery // holds one, so that handing over never blocks; nil: go
-	since   time.Time      // idle since
-	outcome Outcome        // of its turn; its State is 0 until it is reported. Only the worker's goroutine touches it
 }
 
 // workerIdle is how long an idle worker is kept.
@@ -409,118 +402,6 @@ func dismiss(idle []*worker) {
 	for _, w := range idle {
 		w.turn <- nil
 	}
-}
-
-// work is a worker's goroutine.
-func (d *Dispatcher) work(w *worker, dl *delivery) {
-	defer d.wg.Done()
-	defer func() {
-		if dl != nil { // a user's function has called runtime.Goexit, as t.FailNow does
-			d.abandon(w, dl)
-		}
-	}()
-	for dl != nil {
-		dl = d.deliver(w, dl)
-	}
-}
-
-// deliver makes one attempt, does what it calls for, and returns the worker's next turn: nil if it must go.
-func (d *Dispatcher) deliver(w *worker, dl *delivery) (next *delivery) {
-	m := &dl.message
-	var a Attempt
-	w.outcome = Outcome{}
-	if to, err := d.sender.urls.parse(m.URL); err == nil && d.ctx.Err() == nil {
-		a = d.sender.attempt(d.ctx, m, to)
-	}
-	if a.StatusCode == 0 && d.ctx.Err() != nil {
-		d.mu.Lock()
-		d.schedule.Remove(time.Now(), &dl.item)
-		d.left = append(d.left, dl)
-		d.mu.Unlock()
-		return nil
-	}
-	j := d.judge(a)
-	m.Attempts += j.attempts
-
-	now := time.Now()
-	d.mu.Lock()
-	w.outcome = j.outcome
-	change := d.report(now, dl, j)
-	d.follow(now, dl, j, change)
-	d.unlock(now)
-
-	// What the attempt has shown counts from here on; the turn lasts until the queue and the observers know.
-	d.logAttempt(m, a, j, change)
-	settled := dl.lease == nil || d.settle(dl, j.outcome)
-	d.observe(m, j.outcome)
-
-	now = time.Now()
-	d.mu.Lock()
-	d.endTurn(now, dl, j.outcome, settled)
-	if next = d.turn(now); next == nil && !d.ended {
-		w.since = now
-		d.idle = append(d.idle, w)
-		d.unlock(now)
-		return <-w.turn
-	}
-	d.unlock(now)
-	return next
-}
-
-// report tells the schedule and the counters what an attempt has shown. It requires that mu is held.
-func (d *Dispatcher) report(now time.Time, dl *delivery, j judgement) schedule.Change {
-	d.stats.Attempts += uint64(j.attempts)
-	if dl.message.Attempts > 1 {
-		d.stats.Retries += uint64(j.attempts)
-	}
-	if dl.waitsHere(j.outcome) {
-		d.retold++
-	} else {
-		d.told++
-		d.count(j.outcome.State)
-	}
-	return d.schedule.Report(now, &dl.item, j.result)
-}
-
-// endTurn ends a turn whose outcome was reported. It requires that mu is held.
-func (d *Dispatcher) endTurn(now time.Time, dl *delivery, o Outcome, settled bool) {
-	if dl.waitsHere(o) {
-		d.retold--
-		d.schedule.Retry(now, &dl.item, o.RetryAt)
-	} else {
-		d.told--
-		d.remove(now, dl)
-	}
-	if !settled {
-		d.addErrand(errand{dl, o, true})
-	}
-}
-
-// remove takes a message that has ended out of the schedule, if it is there. It requires that mu is held.
-func (d *Dispatcher) remove(now time.Time, dl *delivery) {
-	d.schedule.Remove(now, &dl.item)
-	d.roomier = true
-}
-
-// waitsHere tells whether a message with outcome o waits in the schedule: a leased one waits in its queue.
-func (dl *delivery) waitsHere(o Outcome) bool { return o.State == Retrying && dl.lease == nil }
-
-// abandon ends the turn of a worker whose goroutine ends in the middle of it. A message without an outcome is
-// treated as after an attempt that failed on this side.
-func (d *Dispatcher) abandon(w *worker, dl *delivery) {
-	d.panicked("a function that the dispatcher was given", "runtime.Goexit", nil)
-	now := time.Now()
-	d.mu.Lock()
-	if w.outcome.State == 0 {
-		dl.message.Attempts++
-		j := judgement{attempts: 1}
-		policy := RetryPolicy{MaxAttempts: d.config.policy.MaxAttempts}.withDefaults()
-		j.outcome, _ = policy.decide(Attempt{Number: dl.message.Attempts, Start: now}, Retry)
-		w.outcome = j.outcome
-		d.report(now, dl, j)
-	}
-	d.endTurn(now, dl, w.outcome, dl.lease == nil)
-	d.unlock(now)
 }
 
 // Shutdown stops intake: from now on Send returns [ErrClosed]. It goes on delivering until nothing is
