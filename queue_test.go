@@ -275,17 +275,10 @@ func TestHealthyHostsBesideABacklog(t *testing.T) {
 					time.Sleep(100 * time.Millisecond)
 				}
 				time.Sleep(time.Minute)
-				var late int
-				var worst time.Duration
 				for id, at := range sent {
 					require.Equal(t, signpost.Delivered, l.last(id).State)
-					took := l.when(id).Sub(at)
-					worst = max(worst, took)
-					if took > 500*time.Millisecond {
-						late++
-					}
+					assert.Less(t, l.when(id).Sub(at), 500*time.Millisecond)
 				}
-				assert.LessOrEqual(t, late, 12, "of 1200; worst %v", worst)
 				require.NoError(t, d.Close())
 			})
 		})

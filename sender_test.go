@@ -472,6 +472,22 @@ func TestTLS(t *testing.T) {
 		require.NoError(t, a.Err)
 		assert.Equal(t, "HTTP/2.0 nobody false", string(a.Body))
 	})
+	t.Run("HTTP/2 headers without end", func(t *testing.T) {
+		srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			for i := range 100 {
+				w.Header().Set(fmt.Sprintf("X-%d", i), strings.Repeat("a", 1000))
+			}
+		}))
+		srv.EnableHTTP2 = true
+		srv.Config.ErrorLog = log.New(io.Discard, "", 0)
+		srv.StartTLS()
+		t.Cleanup(srv.Close)
+		roots := x509.NewCertPool()
+		roots.AddCert(srv.Certificate())
+		a := sender(t, signpost.WithTLSConfig(&tls.Config{RootCAs: roots})).Send(ctx, message(srv.URL))
+		assert.Error(t, a.Err)
+		assert.Zero(t, a.StatusCode)
+	})
 	t.Run("session resumption", func(t *testing.T) {
 		srv, roots := tlsServer(t, false, nil)
 		srv.Config.SetKeepAlivesEnabled(false)
