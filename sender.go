@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -86,7 +87,10 @@ func (s *Sender) Send(ctx context.Context, m *Message) Attempt {
 		}
 		return a
 	}
-	return s.attempt(ctx, m, to)
+	now := time.Now()
+	ctx, cancel := context.WithTimeout(ctx, s.config.timeout)
+	defer cancel()
+	return s.attempt(ctx, now, m, to)
 }
 
 // prepare checks all of m and fills in what it leaves empty. It changes nothing if it returns an error.
@@ -116,12 +120,10 @@ func (s *Sender) prepare(ctx context.Context, m *Message) (*destination, error) 
 	return to, nil
 }
 
-// attempt requires that m is valid and to is its URL.
-func (s *Sender) attempt(ctx context.Context, m *Message, to *destination) (a Attempt) {
+// attempt requires that m is valid, that to is its URL, and that ctx ends with the attempt's time, which begins now.
+func (s *Sender) attempt(ctx context.Context, now time.Time, m *Message, to *destination) (a Attempt) {
 	a.Number = m.Attempts + 1
-	a.Start = time.Now()
-	ctx, cancel := context.WithTimeout(ctx, s.config.timeout)
-	defer cancel()
+	a.Start = now
 	defer func() {
 		if v := recover(); v != nil {
 			a.StatusCode = 0
@@ -137,6 +139,9 @@ func (s *Sender) attempt(ctx context.Context, m *Message, to *destination) (a At
 		}
 	}
 	if err != nil {
+		if ctx.Err() == context.DeadlineExceeded && !errors.Is(err, context.DeadlineExceeded) {
+			err = fmt.Errorf("%w: %w", context.DeadlineExceeded, err) // a context made of ctx says just that it was canceled
+		}
 		a.Err = newSendError(to.url, err)
 	}
 	return a

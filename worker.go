@@ -1,6 +1,7 @@
 package signpost
 
 import (
+	"log/slog"
 	"time"
 
 	"github.com/signpost-go/signpost/internal/schedule"
@@ -11,11 +12,14 @@ type worker struct {
 	turn    chan *delivery // holds one, so that handing over never blocks; nil: go
 	since   time.Time      // idle since
 	outcome Outcome        // of its turn; its State is 0 until it is reported. Only the worker's goroutine touches it
+	watch   stopwatch      // of its attempts. Likewise
 }
 
 // work is a worker's goroutine.
 func (d *Dispatcher) work(w *worker, dl *delivery) {
 	defer d.wg.Done()
+	w.watch.parent = d.ctx
+	defer w.watch.end()
 	defer func() {
 		if dl != nil { // a user's function has called runtime.Goexit, as t.FailNow does
 			d.abandon(w, dl)
@@ -32,7 +36,9 @@ func (d *Dispatcher) deliver(w *worker, dl *delivery) (next *delivery) {
 	var a Attempt
 	w.outcome = Outcome{}
 	if to, err := d.sender.urls.parse(m.URL); err == nil && d.ctx.Err() == nil {
-		a = d.sender.attempt(d.ctx, m, to)
+		now := time.Now()
+		a = d.sender.attempt(w.watch.start(now, d.config.timeout), now, m, to)
+		w.watch.stop()
 	}
 	if a.StatusCode == 0 && d.ctx.Err() != nil {
 		d.mu.Lock()
@@ -43,21 +49,23 @@ func (d *Dispatcher) deliver(w *worker, dl *delivery) (next *delivery) {
 	}
 	j := d.judge(a)
 	m.Attempts += j.attempts
+	silent := d.isSilent(dl, a, j)
 
 	now := time.Now()
 	d.mu.Lock()
 	w.outcome = j.outcome
 	change := d.report(now, dl, j)
 	d.follow(now, dl, j, change)
-	d.unlock(now)
-
-	// What the attempt has shown counts from here on; the turn lasts until the queue and the observers know.
-	d.logAttempt(m, a, j, change)
-	settled := dl.lease == nil || d.settle(dl, j.outcome)
-	d.observe(m, j.outcome)
-
-	now = time.Now()
-	d.mu.Lock()
+	settled := true
+	if !silent {
+		d.unlock(now)
+		// What the attempt has shown counts from here on; the turn lasts until the queue and the observers know.
+		d.logAttempt(m, a, j, change)
+		settled = dl.lease == nil || d.settle(dl, j.outcome)
+		d.observe(m, j.outcome)
+		now = time.Now()
+		d.mu.Lock()
+	}
 	d.endTurn(now, dl, j.outcome, settled)
 	if next = d.turn(now); next == nil && !d.ended {
 		w.since = now
@@ -67,6 +75,12 @@ func (d *Dispatcher) deliver(w *worker, dl *delivery) (next *delivery) {
 	}
 	d.unlock(now)
 	return next
+}
+
+// isSilent reports whether nobody is to be told of an attempt: then one section under the lock does.
+func (d *Dispatcher) isSilent(dl *delivery, a Attempt, j judgement) bool {
+	return j.outcome.State == Delivered && a.Err == nil && dl.lease == nil && len(d.config.observers) == 0 &&
+		!d.config.logger.Enabled(d.ctx, slog.LevelDebug)
 }
 
 // report tells the schedule and the counters what an attempt has shown. It requires that mu is held.
