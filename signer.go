@@ -66,20 +66,20 @@ func NewSigner(keys ...Key) (Signer, error) {
 type standardSigner []Key
 
 func (s standardSigner) Sign(req *http.Request, m *Message, t time.Time) error {
-	timestamp := strconv.FormatInt(t.Unix(), 10)
-	var signatures strings.Builder
+	var room [128]byte // for the timestamp and two signatures of secrets
+	text := strconv.AppendInt(room[:0], t.Unix(), 10)
+	stamp := len(text)
 	var content []byte // made for the first key that needs it in one piece
 	for i, k := range s {
 		if i > 0 {
-			signatures.WriteByte(' ')
+			text = append(text, ' ')
 		}
 		if secret, ok := k.(Secret); ok {
-			var text [len("v1,") + 44]byte
-			signatures.Write(secret.sign(text[:0], m.ID, timestamp, m.Payload))
+			text = secret.sign(text, m.ID, text[:stamp], m.Payload)
 			continue
 		}
 		if content == nil {
-			content = signedContent(m.ID, timestamp, m.Payload)
+			content = signedContent(m.ID, string(text[:stamp]), m.Payload)
 		}
 		signature, err := k.Sign(req.Context(), content)
 		if err != nil {
@@ -88,9 +88,10 @@ func (s standardSigner) Sign(req *http.Request, m *Message, t time.Time) error {
 		if !isFieldValue(signature) || signature == "" {
 			return invalid("signature of key %d: it can't be sent in a header", i+1)
 		}
-		signatures.WriteString(signature)
+		text = append(text, signature...)
 	}
-	values := [...]string{m.ID, timestamp, signatures.String()}
+	both := string(text)
+	values := [...]string{m.ID, both[:stamp], both[stamp:]}
 	req.Header[headerID] = values[0:1:1]
 	req.Header[headerTimestamp] = values[1:2:2]
 	req.Header[headerSignature] = values[2:3:3]
@@ -128,10 +129,10 @@ func (s *hmacSigner) Sign(req *http.Request, m *Message, _ time.Time) error {
 	if s.err != nil {
 		return s.err
 	}
-	var sum [sha256.Size]byte
+	sum := s.mac.sum(nil, m.Payload)
 	text := make([]byte, 0, len(s.prefix)+hex.EncodedLen(len(sum)))
 	text = append(text, s.prefix...)
-	text = hex.AppendEncode(text, s.mac.sum(sum[:0], m.Payload))
+	text = hex.AppendEncode(text, sum[:])
 	req.Header[s.header] = []string{string(text)}
 	return nil
 }
@@ -166,9 +167,9 @@ func (s *timestampSigner) Sign(req *http.Request, m *Message, t time.Time) error
 	text := strconv.AppendInt([]byte("t="), t.Unix(), 10)
 	stamp := append(text[len("t="):len(text):len(text)], '.')
 	for _, mac := range s.macs {
-		var sum [sha256.Size]byte
+		sum := mac.sum(stamp, m.Payload)
 		text = append(text, ",v1="...)
-		text = hex.AppendEncode(text, mac.sum(sum[:0], stamp, m.Payload))
+		text = hex.AppendEncode(text, sum[:])
 	}
 	req.Header[s.header] = []string{string(text)}
 	return nil
@@ -288,18 +289,18 @@ func (s Secret) Sign(_ context.Context, content []byte) (string, error) {
 	if s.mac == nil {
 		return "", invalid("secret: empty; use NewSecret or ParseSecret")
 	}
-	var sum [sha256.Size]byte
-	return "v1," + base64.StdEncoding.EncodeToString(s.mac.sum(sum[:0], content)), nil
+	sum := s.mac.sum(nil, content)
+	return "v1," + base64.StdEncoding.EncodeToString(sum[:]), nil
 }
 
 // sign appends to b what Sign returns for id.timestamp.body, without a copy of the body.
-func (s Secret) sign(b []byte, id, timestamp string, body []byte) []byte {
-	var head [320]byte
-	content := append(append(head[:0], id...), '.')
-	content = append(append(content, timestamp...), '.')
-	var sum [sha256.Size]byte
+func (s Secret) sign(b []byte, id string, timestamp, body []byte) []byte {
+	var room [320]byte
+	head := append(append(room[:0], id...), '.')
+	head = append(append(head, timestamp...), '.')
+	sum := s.mac.sum(head, body)
 	b = append(b, "v1,"...)
-	return base64.StdEncoding.AppendEncode(b, s.mac.sum(sum[:0], content, body))
+	return base64.StdEncoding.AppendEncode(b, sum[:])
 }
 
 // Reveal returns the text to hand to a receiver.
@@ -420,13 +421,34 @@ func (PrivateKey) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 // much as to hash 128 bytes.
 type mac struct {
 	key  *sealed
-	pool sync.Pool // of hash.Hash
+	pool sync.Pool // of *hasher
+}
+
+// A hasher is a hash, and room for what goes in and comes out of it that would be allocated each time otherwise:
+// hash.Hash is an interface, so the compiler must assume that it keeps what it is given.
+type hasher struct {
+	hash.Hash
+	head []byte
+	sum  []byte
 }
 
 func newMAC(key []byte) *mac {
 	m := &mac{key: seal(append([]byte(nil), key...))}
-	m.pool.New = func() any { return hmac.New(sha256.New, m.key.open()) }
+	m.pool.New = func() any { return &hasher{Hash: hmac.New(sha256.New, m.key.open())} }
 	return m
+}
+
+// sum returns the HMAC of head and body, as if they were one.
+func (m *mac) sum(head, body []byte) (sum [sha256.Size]byte) {
+	h := m.pool.Get().(*hasher)
+	h.Reset()
+	h.head = append(h.head[:0], head...)
+	h.Write(h.head)
+	h.Write(body)
+	h.sum = h.Sum(h.sum[:0])
+	copy(sum[:], h.sum)
+	m.pool.Put(h)
+	return sum
 }
 
 // A sealed key is behind a function. With a verb that doesn't fit, package fmt shows what is in the
@@ -435,15 +457,3 @@ func newMAC(key []byte) *mac {
 type sealed struct{ open func() []byte }
 
 func seal(key []byte) *sealed { return &sealed{func() []byte { return key }} }
-
-// sum appends the HMAC of all parts to b.
-func (m *mac) sum(b []byte, parts ...[]byte) []byte {
-	h := m.pool.Get().(hash.Hash)
-	h.Reset()
-	for _, p := range parts {
-		h.Write(p)
-	}
-	b = h.Sum(b)
-	m.pool.Put(h)
-	return b
-}

@@ -42,7 +42,8 @@ func (s Secret) verifier(content []byte) func(version, signature string) bool {
 			return false
 		}
 		if want == nil {
-			want = base64.StdEncoding.AppendEncode(nil, s.mac.sum(nil, content))
+			sum := s.mac.sum(nil, content)
+			want = base64.StdEncoding.AppendEncode(nil, sum[:])
 		}
 		return hmac.Equal(want, []byte(signature))
 	}
