@@ -168,14 +168,14 @@ func (d *Dispatcher) Enqueue(ctx context.Context, m *Message) error {
 
 // enqueue takes in a delivery whose message is the dispatcher's own.
 func (d *Dispatcher) enqueue(ctx context.Context, dl *delivery) error {
-	to, err := d.sender.prepare(ctx, &dl.message)
+	now := time.Now()
+	to, err := d.sender.prepare(ctx, now, &dl.message)
 	if err != nil {
 		return err
 	}
 	if d.config.queue != nil {
 		return d.enqueueDurably(ctx, &dl.message)
 	}
-	now := time.Now()
 	d.mu.Lock()
 	switch {
 	case d.closed:

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"runtime/debug"
 	"strconv"
 	"sync"
@@ -31,6 +32,7 @@ type Endpoint struct {
 type Sender struct {
 	config *config
 	urls   destinations
+	common *transport // for requests without a client certificate of their own
 
 	mu         sync.Mutex // protects the following fields
 	transports map[*tls.Config]*transport
@@ -68,7 +70,7 @@ func NewSender(opts ...Option) (*Sender, error) {
 
 func newSender(c *config) (*Sender, error) {
 	s := &Sender{config: c, transports: make(map[*tls.Config]*transport)}
-	if s.transport(nil) == nil {
+	if s.common = s.newTransport(nil); s.common.roundTripper == nil {
 		return nil, invalid("WithTransport: the function returned nil; return what it is given to change nothing")
 	}
 	return s, nil
@@ -79,22 +81,23 @@ func newSender(c *config) (*Sender, error) {
 // m.Attempts. What is wrong is in the Attempt's Err or StatusCode; [Classify] says what it means,
 // [RetryPolicy.Decide] what to do.
 func (s *Sender) Send(ctx context.Context, m *Message) Attempt {
-	to, err := s.prepare(ctx, m)
+	now := time.Now()
+	to, err := s.prepare(ctx, now, m)
 	if err != nil {
-		a := Attempt{Start: time.Now(), Err: err}
+		a := Attempt{Start: now, Err: err}
 		if m != nil {
 			a.Number = m.Attempts + 1
 		}
 		return a
 	}
-	now := time.Now()
+	now = time.Now()
 	ctx, cancel := context.WithTimeout(ctx, s.config.timeout)
 	defer cancel()
 	return s.attempt(ctx, now, m, to)
 }
 
 // prepare checks all of m and fills in what it leaves empty. It changes nothing if it returns an error.
-func (s *Sender) prepare(ctx context.Context, m *Message) (*destination, error) {
+func (s *Sender) prepare(ctx context.Context, now time.Time, m *Message) (*destination, error) {
 	if ctx == nil {
 		return nil, invalid("context nil: use context.Background")
 	}
@@ -115,7 +118,7 @@ func (s *Sender) prepare(ctx context.Context, m *Message) (*destination, error) 
 		m.ID = newID()
 	}
 	if m.CreatedAt.IsZero() {
-		m.CreatedAt = time.Now()
+		m.CreatedAt = now
 	}
 	return to, nil
 }
@@ -162,20 +165,21 @@ func (s *Sender) request(ctx context.Context, m *Message, to *destination, t tim
 			return nil, nil, &localError{"asking for the endpoint", err}
 		}
 	}
+	x := &exchange{url: *to.url, values: [...]string{s.config.userAgent, "application/json"}}
+	x.body.Reset(m.Payload)
 	header := make(http.Header, 8)
-	header["User-Agent"] = []string{s.config.userAgent}
-	header["Content-Type"] = []string{"application/json"}
+	header["User-Agent"] = x.values[0:1:1]
+	header["Content-Type"] = x.values[1:2:2]
 	for _, h := range [...]http.Header{s.config.header, e.Header, m.Header} {
 		for key, values := range h {
 			header[http.CanonicalHeaderKey(key)] = append([]string(nil), values...)
 		}
 	}
-	u := *to.url // others share it, and a RoundTripper may rewrite its request's
 	// No GetBody: with it net/http would replay a POST on its own when a connection breaks.
 	req := (&http.Request{
-		Method: http.MethodPost, URL: &u, Host: u.Host, Header: header,
+		Method: http.MethodPost, URL: &x.url, Host: x.url.Host, Header: header,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Body: io.NopCloser(bytes.NewReader(m.Payload)), ContentLength: int64(len(m.Payload)),
+		Body: io.NopCloser(&x.body), ContentLength: int64(len(m.Payload)),
 	}).WithContext(ctx)
 	signer := e.Signer
 	if signer == nil {
@@ -189,6 +193,13 @@ func (s *Sender) request(ctx context.Context, m *Message, to *destination, t tim
 	return req, s.transport(e.TLS), nil
 }
 
+// An exchange is what a request has of its own: whoever gets the request may rewrite it.
+type exchange struct {
+	url    url.URL
+	body   bytes.Reader
+	values [2]string // of headers
+}
+
 var errStatus = errors.New("impossible status code")
 
 // readResponse fills in what the response says. Once there is a status it counts, even if the body breaks off.
@@ -200,7 +211,9 @@ func readResponse(a *Attempt, resp *http.Response) error {
 		return &statusError{resp.StatusCode}
 	}
 	a.StatusCode = resp.StatusCode
-	a.RetryAfter = parseRetryAfter(resp.Header.Get("Retry-After"), time.Now())
+	if value := resp.Header.Get("Retry-After"); value != "" {
+		a.RetryAfter = parseRetryAfter(value, time.Now())
+	}
 	if resp.Body == nil || resp.Body == http.NoBody || resp.ContentLength == 0 || resp.StatusCode == http.StatusSwitchingProtocols {
 		return nil
 	}
@@ -225,6 +238,9 @@ func (e *statusError) Unwrap() error { return errStatus }
 
 // transport returns what requests with the given client certificate go through.
 func (s *Sender) transport(certificate *tls.Config) http.RoundTripper {
+	if certificate == nil {
+		return s.common.roundTripper
+	}
 	s.mu.Lock()
 	t := s.use(certificate)
 	s.mu.Unlock()
@@ -323,6 +339,7 @@ func (s *Sender) dial(ctx context.Context, network, address string) (net.Conn, e
 // CloseIdleConnections closes the connections that no attempt is using; without it they stay for 90 s. The
 // Sender can be used afterwards.
 func (s *Sender) CloseIdleConnections() {
+	s.common.pool.CloseIdleConnections()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, t := range s.transports {
