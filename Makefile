@@ -1,5 +1,6 @@
 # make test   every module: tests with -race, vet, staticcheck, formatting; what `go test ./...` can't tell
 # make lint   the same without the tests
+# make bench  signpost beside what one would write or pick instead: a quarter of an hour; rewrites bench/RESULTS.md, docs and README's figures
 # make fuzz   every fuzz target for FUZZTIME (default 30s) each
 # make api    accept a changed public surface: rewrites api/*.txt
 
@@ -10,11 +11,11 @@ FUZZTIME    ?= 30s
 # The modules of the workspace, as folders.
 MODULES := $(shell $(GO) list -m -f '{{.Dir}}')
 
-.PHONY: test lint fuzz api
+.PHONY: test lint bench fuzz api redis
 .DEFAULT_GOAL := test
 
 # A skipped test is printed with its reason; with CI=true it fails the run.
-test: lint
+test: lint redis
 	@log=$$(mktemp); trap 'rm -f "$$log"' EXIT; skipped=0; \
 	for dir in $(MODULES); do \
 		echo "== test $$dir"; \
@@ -32,6 +33,18 @@ lint:
 		echo "== lint $$dir"; \
 		(cd $$dir && $(GO) vet ./... && GOWORK=off $(GO) build ./... && $(GO) run $(STATICCHECK) ./...) || exit 1; \
 	done
+
+bench: redis
+	cd bench && $(GO) run .
+
+# One of the senders that signpost is compared with needs Redis. Where it can't be installed, its tests are skipped.
+redis:
+	@command -v redis-server >/dev/null || { \
+		echo "== install redis-server"; \
+		command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ] && \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends redis-server >/dev/null || \
+		echo "redis-server is missing: install it, with 'apt-get install redis-server', say"; \
+	}
 
 # go test -fuzz takes one target of one package at a time.
 fuzz:

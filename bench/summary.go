@@ -1,0 +1,80 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"github.com/signpost-go/signpost/bench/internal/result"
+)
+
+// summarize prints the figures that were measured.
+func summarize(w io.Writer, r *result.Report) {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	defer t.Flush()
+	for _, s := range r.Together {
+		summarizeScenario(t, s.Name, s)
+	}
+	for _, s := range r.Alone {
+		summarizeScenario(t, s.Name+", alone", s)
+	}
+	if len(r.Costs) > 0 {
+		fmt.Fprintln(t, "\ncost\tpayload\tTLS\thosts\tCPU\tbeside\tof the loop's\truns")
+	}
+	for _, c := range r.Costs {
+		var total, beside []time.Duration
+		for _, u := range c.Runs {
+			total, beside = append(total, u.Total()), append(beside, u.Beside)
+		}
+		fmt.Fprintf(t, "%s\t%d\t%v\t%d\t%v\t%v\t%.3f\t%d\n",
+			c.Sender, c.Payload, c.TLS, c.Hosts, result.Median(total), result.Median(beside), ratio(r.Costs, c), len(c.Runs))
+	}
+	for _, l := range r.Limits {
+		fmt.Fprintf(t, "\n%s\nallowed %.0f, received %d to %d\n", l.About, l.Allowed, l.Min, l.Max)
+		if l.Beside.Healthy > 0 {
+			summarizeScenario(t, "the others", result.Scenario{Isolation: []result.Isolation{l.Beside}})
+		}
+	}
+	for _, c := range r.Reconnects {
+		var total []time.Duration
+		for _, u := range c.Runs {
+			total = append(total, u.Total())
+		}
+		fmt.Fprintf(t, "\nreconnects, session cache %v\t%v a delivery, %.0f %% resumed\n", c.SessionCache, result.Median(total), 100*c.Resumed)
+	}
+	if len(r.Benchmarks) > 0 {
+		fmt.Fprintln(t)
+	}
+	for _, b := range r.Benchmarks {
+		fmt.Fprint(t, b.Name)
+		for _, v := range b.Values {
+			fmt.Fprintf(t, "\t%.4g %s", result.Median(v.Runs), v.Unit)
+		}
+		fmt.Fprintln(t)
+	}
+}
+
+func summarizeScenario(t io.Writer, name string, s result.Scenario) {
+	fmt.Fprintf(t, "\n%s\tarrived\tof\trefused\tp50\tp99\tmax\tconnections\tgoroutines\tMiB\tCPU\n", name)
+	for _, i := range s.Isolation {
+		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%v\t%v\t%v\t%d\t%d\t%d\t%v\n", i.Sender, i.Arrived, i.Healthy, i.Refused,
+			i.P50.Round(10*time.Microsecond), i.P99.Round(10*time.Microsecond), i.Max.Round(10*time.Microsecond),
+			i.Connections, i.Goroutines, i.Memory>>20, i.CPU.Round(time.Millisecond))
+	}
+}
+
+// ratio is the median over the pairs of runs of c and the loop under the same condition; 0 if there are none.
+func ratio(costs []result.Cost, c result.Cost) float64 {
+	for _, loop := range costs {
+		if loop.Sender != result.Loop || loop.Payload != c.Payload || loop.TLS != c.TLS || loop.Hosts != c.Hosts {
+			continue
+		}
+		var ratios []float64
+		for i := range min(len(loop.Runs), len(c.Runs)) {
+			ratios = append(ratios, float64(c.Runs[i].Total())/float64(loop.Runs[i].Total()))
+		}
+		return result.Median(ratios)
+	}
+	return 0
+}
