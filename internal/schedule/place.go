@@ -12,6 +12,7 @@ type host struct {
 	turns     turns // of its endpoints
 	limiter   *rate.Limiter
 	limit     rate.Limit // what limiter was set to
+	token     bool       // limiter had one under this limit, and it was not taken since
 	endpoints int
 	first     *endpoint // of its endpoints, in no order
 	answered  int64     // sequence number of its last answer
@@ -112,7 +113,14 @@ func nextTick(t int64) int64 {
 }
 
 // nextToken is when h's limiter lets the next attempt through, at most now if it does so already.
-func (s *Schedule) nextToken(h *host, now int64) int64 { return s.tokensAt(h, now, 1) }
+func (s *Schedule) nextToken(h *host, now int64) int64 {
+	if h.token && h.limit == s.config.Limit {
+		return 0
+	}
+	t := s.tokensAt(h, now, 1)
+	h.token = t <= now
+	return t
+}
 
 // limiterFull is when h's limiter has nothing to remember any more.
 func (s *Schedule) limiterFull(h *host, now int64) int64 {

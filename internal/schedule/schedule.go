@@ -257,6 +257,7 @@ func (s *Schedule) Next(now time.Time) *Item {
 	s.leaveLine(it)
 	if h.limiter != nil {
 		h.limiter.AllowN(s.time(n), 1) // place has seen the token
+		h.token = false
 	}
 	s.seq++
 	it.began = s.seq
