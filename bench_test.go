@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"runtime"
+	"sync"
 	"testing"
 	"time"
 
@@ -17,6 +18,24 @@ import (
 
 // kilobyte is a JSON document of 1 KiB.
 var kilobyte = fmt.Appendf(nil, `{"data":"%s"}`, bytes.Repeat([]byte("x"), 1024-11))
+
+// sendBatch is after how many messages BenchmarkSend and BenchmarkSendOf8 begin anew with an empty dispatcher: what is
+// sent waits, for theirs is the cost of Send alone, and it shouldn't be that of a growing heap.
+const sendBatch = 10_000
+
+// emptied closes d, if there is one, and returns a new dispatcher, while the timer stands still.
+func emptied(b *testing.B, d *signpost.Dispatcher) *signpost.Dispatcher {
+	b.StopTimer()
+	defer b.StartTimer()
+	if d != nil {
+		d.Close()
+	}
+	d, err := signpost.New(signpost.WithSecret(whsec), quiet, signpost.WithWorkers(0), signpost.WithQueueSize(10*sendBatch))
+	require.NoError(b, err)
+	return d
+}
+
+const sendURL = "https://hooks.example.com/services/T00000000/B00000000"
 
 func BenchmarkSend(b *testing.B) {
 	type event struct {
@@ -32,28 +51,41 @@ func BenchmarkSend(b *testing.B) {
 		{"a struct", event{"user.created", time.Now(), []string{"a", "b", "c"}}},
 	} {
 		b.Run(c.name, func(b *testing.B) {
-			// What is sent waits: this is the cost of Send alone. The dispatcher is emptied now and then, so that it isn't the
-			// cost of a growing heap.
 			var d *signpost.Dispatcher
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {
-				if i%10_000 == 0 {
-					b.StopTimer()
-					if d != nil {
-						d.Close()
-					}
-					var err error
-					d, err = signpost.New(signpost.WithSecret(whsec), quiet, signpost.WithWorkers(0), signpost.WithQueueSize(100_000))
-					require.NoError(b, err)
-					b.StartTimer()
+				if i%sendBatch == 0 {
+					d = emptied(b, d)
 				}
-				if _, err := d.Send(ctx, "https://hooks.example.com/services/T00000000/B00000000", c.payload); err != nil {
+				if _, err := d.Send(ctx, sendURL, c.payload); err != nil {
 					b.Fatal(err)
 				}
 			}
 			d.Close()
 		})
 	}
+}
+
+// BenchmarkSendOf8 is Send of 1 KiB when 8 goroutines call it at the same time.
+func BenchmarkSendOf8(b *testing.B) {
+	const producers = 8
+	var d *signpost.Dispatcher
+	b.ReportAllocs()
+	for begun := 0; begun < b.N; begun += sendBatch { // b.Loop counts for one goroutine
+		d = emptied(b, d)
+		var wg sync.WaitGroup
+		for first := range producers {
+			wg.Go(func() {
+				for i := first; i < min(sendBatch, b.N-begun); i += producers {
+					if _, err := d.Send(ctx, sendURL, kilobyte); err != nil {
+						b.Error(err)
+					}
+				}
+			})
+		}
+		wg.Wait()
+	}
+	d.Close()
 }
 
 func BenchmarkSign(b *testing.B) {
@@ -117,7 +149,7 @@ func BenchmarkWaiting(b *testing.B) {
 		{"a host each", func(i int) string { return fmt.Sprintf("http://h%07d.example/", i) }},
 	} {
 		b.Run(c.name, func(b *testing.B) {
-			const n = 500_000
+			const n = 1_000_000
 			for b.Loop() {
 				d, err := signpost.New(signpost.WithSecret(whsec), quiet, signpost.WithWorkers(0), signpost.WithQueueSize(100*n))
 				require.NoError(b, err)
