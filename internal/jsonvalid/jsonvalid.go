@@ -5,6 +5,7 @@
 package jsonvalid
 
 import (
+	"bytes"
 	"encoding/binary"
 	"math/bits"
 )
@@ -114,14 +115,7 @@ func name(b []byte, i int) int {
 // text is the rest of a string, after its opening quote.
 func text(b []byte, i int) int {
 	for {
-		for len(b)-i >= 8 {
-			m := special(binary.LittleEndian.Uint64(b[i:]))
-			if m != 0 {
-				i += bits.TrailingZeros64(m) / 8
-				break
-			}
-			i += 8
-		}
+		i = plain(b, i)
 		if i == len(b) {
 			return -1
 		}
@@ -140,14 +134,68 @@ func text(b []byte, i int) int {
 	}
 }
 
+// plain returns where the first byte stands, from i on, that is a quote, a backslash or a control character; or a byte
+// before it near the end of b.
+func plain(b []byte, i int) int {
+	for range 4 { // most strings end within a few words
+		if len(b)-i < 8 {
+			return i
+		}
+		if m := special(binary.LittleEndian.Uint64(b[i:])); m != 0 {
+			return i + bits.TrailingZeros64(m)/8
+		}
+		i += 8
+	}
+	// A long string is searched a stretch at a time: bytes.IndexByte looks at 32 bytes at once.
+	for {
+		w := b[i:min(i+512, len(b))]
+		whole := len(w)
+		if at := bytes.IndexByte(w, '"'); at >= 0 {
+			w = w[:at]
+		}
+		if at := bytes.IndexByte(w, '\\'); at >= 0 {
+			w = w[:at]
+		}
+		n := printable(w)
+		if i += n; n < whole || i == len(b) {
+			return i
+		}
+	}
+}
+
+// printable returns where the first control character stands in w; len(w) if there is none.
+func printable(w []byte) int {
+	i := 0
+	for ; len(w)-i >= 32; i += 32 { // one branch for four words
+		v := w[i:][:32]
+		if (control(binary.LittleEndian.Uint64(v))|control(binary.LittleEndian.Uint64(v[8:]))|
+			control(binary.LittleEndian.Uint64(v[16:]))|control(binary.LittleEndian.Uint64(v[24:])))&high != 0 {
+			break
+		}
+	}
+	for ; len(w)-i >= 8; i += 8 {
+		if m := control(binary.LittleEndian.Uint64(w[i:])) & high; m != 0 {
+			return i + bits.TrailingZeros64(m)/8
+		}
+	}
+	for i < len(w) && w[i] >= ' ' {
+		i++
+	}
+	return i
+}
+
+const ones, high = 0x0101010101010101, 0x8080808080808080
+
 // special has a bit set for the first byte of w that is a quote, a backslash or a control character, and perhaps for
 // later bytes: the subtraction's borrow only goes up. ("Bit Twiddling Hacks", S. E. Anderson: determine if a word
 // has a byte less than n.)
 func special(w uint64) uint64 {
-	const ones, high = 0x0101010101010101, 0x8080808080808080
 	quote, backslash := w^'"'*ones, w^'\\'*ones
-	return ((w-' '*ones)&^w | (quote-ones)&^quote | (backslash-ones)&^backslash) & high
+	return (control(w) | (quote-ones)&^quote | (backslash-ones)&^backslash) & high
 }
+
+// control is special for control characters alone, other bits aside.
+func control(w uint64) uint64 { return (w - ' '*ones) &^ w }
 
 // escape is what follows a backslash.
 func escape(b []byte, i int) int {

@@ -38,6 +38,23 @@ func TestValid(t *testing.T) {
 	}
 }
 
+// A long string is searched in stretches and words: no byte that matters may hide where one of them ends.
+func TestBytesInLongStrings(t *testing.T) {
+	for _, length := range []int{7, 31, 32, 33, 40, 63, 64, 65, 543, 544, 545, 600, 1056, 1100} {
+		for _, inserted := range []string{"\x00", "\x1f", " ", "\x7f", "\x80", "\xff", `"`, `\`, `\n`, `\"`, `\u00e9`, `\u00g9`, "é", "\n"} {
+			for at := range length {
+				b := []byte(`"` + strings.Repeat("x", at) + inserted + strings.Repeat("y", length-at) + `"`)
+				if want := json.Valid(b); Valid(b) != want {
+					t.Fatalf("%q after %d of %d bytes: encoding/json says %v", inserted, at, length, want)
+				}
+				if b = b[:len(b)-1]; Valid(b) != json.Valid(b) {
+					t.Fatalf("%q after %d of %d bytes, without the closing quote: encoding/json says %v", inserted, at, length, json.Valid(b))
+				}
+			}
+		}
+	}
+}
+
 func FuzzValid(f *testing.F) {
 	for _, d := range documents {
 		if len(d) < 100 {
