@@ -3,6 +3,7 @@ package schedule
 import (
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"runtime"
 	"testing"
@@ -389,24 +390,45 @@ func TestTakeAll(t *testing.T) {
 	assert.Zero(t, s.Bytes())
 }
 
-func BenchmarkTurn(b *testing.B) {
+// BenchmarkTurn is a turn, its report and its retry, when a message for each of so many hosts waits for a later time
+// and is delivered when that has come.
+func BenchmarkTurn(b *testing.B) { benchmarkTurn(b, 2.2) }
+
+// BenchmarkTurnBehind is the same when the workers can't keep up, so that most hosts have a message that is due. Every
+// host is then looked at twice a turn: when its message becomes due, and much later when it is its turn.
+func BenchmarkTurnBehind(b *testing.B) { benchmarkTurn(b, 0.5) }
+
+// benchmarkTurn lets there be a turn every 10 µs, and every message wait up to the given multiple of the time that all
+// hosts take for a turn each.
+func benchmarkTurn(b *testing.B, wait float64) {
+	const step = 10 * time.Microsecond
 	for _, n := range []int{100, 1_000, 10_000, 1_000_000} {
 		b.Run(fmt.Sprintf("hosts=%d", n), func(b *testing.B) {
 			b.ReportAllocs()
 			now := start
 			s := newSchedule(Config{Messages: 4 * n, Limit: 1000, Burst: 1000})
-			keys := make([]string, n)
-			for i := range keys {
-				keys[i] = fmt.Sprintf("h%d", i)
-				s.Add(now, &Item{}, Arrival{Host: keys[i], Endpoint: keys[i], At: now, Deadline: now.Add(24 * time.Hour)})
-			}
 			r := rand.New(rand.NewPCG(1, 1))
+			most := wait * float64(step) * float64(n)
+			for i := range n {
+				key := fmt.Sprintf("h%d", i)
+				left := time.Duration(most * (1 - math.Sqrt(r.Float64()))) // of a wait that began earlier, at a moment like any other
+				s.Add(now, &Item{}, Arrival{Host: key, Endpoint: key, At: now.Add(left), Deadline: now.Add(24 * time.Hour)})
+			}
+			turn := func() {
+				now = now.Add(step)
+				it := s.Next(now)
+				for ; it == nil; it = s.Next(now) {
+					now = s.Wake()
+				}
+				s.Report(now, it, good)
+				s.Retry(now, it, now.Add(time.Duration(r.Float64()*most)))
+			}
+			for range n / 2 { // until the workers are behind, if that is to be
+				turn()
+			}
 			runtime.GC() // or it would mark the large heap while the loop runs, which allocates nothing itself
 			for b.Loop() {
-				now = now.Add(10 * time.Microsecond)
-				it := s.Next(now)
-				s.Report(now, it, good)
-				s.Retry(now, it, now.Add(time.Duration(r.Int64N(int64(10*time.Microsecond)*int64(n))/2)))
+				turn()
 			}
 		})
 	}
