@@ -41,6 +41,9 @@ func Cells() []Cell {
 				if payload > 10_000 {
 					c.Counted = 5000 // whose signatures and copies alone take long
 				}
+				if secure {
+					c.WarmUp = 8000 // connections are opened as they are needed, and a handshake costs as much as ten messages
+				}
 				if payload == 1<<10 && !secure {
 					c.Pairs = 7
 					if hosts == 100 {
