@@ -179,7 +179,8 @@ func WithQueue(q Queue) Option {
 }
 
 // WithTimeout bounds a whole attempt, from asking for the endpoint to the response's last byte. The default
-// is 15 s. Endpoint functions, signers and transports of one's own must return when their context is done.
+// is 15 s. Endpoint functions, signers and transports of one's own must return when their context is done: when the
+// time is over, or the dispatcher ends. What they leave running isn't stopped when an attempt ends before that.
 func WithTimeout(d time.Duration) Option {
 	return option(func(c *config) { c.timeout = d })
 }
