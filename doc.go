@@ -32,8 +32,9 @@ because receivers share hosts: one customer's dead hook on a platform must not h
 
   - The next turn goes to the host with the fewest attempts in flight, and there to the endpoint with the
     fewest. A slow receiver takes what the fast ones leave.
-  - Every host and endpoint has a window of attempts in flight. It grows with every success that found it
-    full, up to [WithHostConcurrency], and is halved when the receiver is overloaded.
+  - Every host and endpoint has a window of attempts in flight. It grows with every success that found an
+    endpoint's window full, or more than half of a host's in use, up to [WithHostConcurrency], and is halved
+    when the receiver is overloaded.
   - Every host and endpoint has a circuit breaker. After five failures in a row there is one probe at a time,
     at intervals from 1 s to 5 min. What waits behind it spends no attempts.
   - Failing hosts together hold at most half of the workers; failing endpoints at most half of their host's

@@ -40,12 +40,12 @@ func (g *gate) blockedTo() int64 { return max(g.closedTo, g.pausedTo) }
 // half is how many attempts the failing ones behind this gate may have in flight together.
 func (g *gate) half() int { return max(1, g.window/2) }
 
-// success records a success. full tells whether its attempt found the window full: a window that isn't
-// used must not grow (RFC 7661), or a receiver that goes bad could suddenly hold many workers.
-func (g *gate) success(full bool, largest int) {
+// success records a success. used tells whether its attempt found the window in use: one that isn't used must not
+// grow (RFC 7661), or a receiver that goes bad could suddenly hold many workers.
+func (g *gate) success(used bool, largest int) {
 	g.failures, g.proven = 0, true
 	g.probe, g.closedTo = 0, 0
-	if full && g.window < largest {
+	if used && g.window < largest {
 		g.window++
 	}
 }

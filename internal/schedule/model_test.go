@@ -49,7 +49,7 @@ type modelItem struct {
 	deadline time.Time
 	state    state
 	began    int64
-	full     [2]bool // host's, endpoint's window
+	used     [2]bool // host's, endpoint's window
 	host     *modelHost
 	endpoint *modelEndpoint
 }
@@ -292,7 +292,7 @@ func (m *model) next(now time.Time) *modelItem {
 	m.seq++
 	it.state, it.began = inFlight, m.seq
 	h.stamp, e.stamp = m.seq, m.seq
-	it.full = [2]bool{h.count(inFlight) >= h.window, e.count(inFlight) >= e.window}
+	it.used = [2]bool{h.count(inFlight) > h.window/2, e.count(inFlight) >= e.window}
 	return it
 }
 
@@ -305,18 +305,18 @@ func (m *model) report(now time.Time, it *modelItem, r Result) {
 	} else if r.Host == Failure && it.host.answered > it.began {
 		hostEvidence = Nothing
 	}
-	m.learn(&it.endpoint.modelGate, now, it.began, r.Endpoint, r.Throttle, it.full[1])
-	m.learn(&it.host.modelGate, now, it.began, hostEvidence, r.Throttle, it.full[0] && !r.Throttle)
+	m.learn(&it.endpoint.modelGate, now, it.began, r.Endpoint, r.Throttle, it.used[1])
+	m.learn(&it.host.modelGate, now, it.began, hostEvidence, r.Throttle, it.used[0] && !r.Throttle)
 	if r.PauseUntil.After(it.endpoint.paused) {
 		it.endpoint.paused = r.PauseUntil
 	}
 }
 
-func (m *model) learn(g *modelGate, now time.Time, began int64, v Evidence, throttle, full bool) {
+func (m *model) learn(g *modelGate, now time.Time, began int64, v Evidence, throttle, used bool) {
 	switch v {
 	case Success:
 		g.failures, g.proven, g.probe, g.closed = 0, true, 0, time.Time{}
-		if full {
+		if used {
 			g.window = min(g.window+1, m.config.Window)
 		}
 	case Failure:

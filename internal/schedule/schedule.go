@@ -40,8 +40,8 @@ type Item struct {
 	timer        int32 // place in Schedule.items: by due time while it waits, by expiry while it is due
 	spot         int32 // place in its endpoint's line
 	state        state
-	hostFull     bool // the turn filled its host's window
-	endpointFull bool // … its endpoint's
+	hostUsed     bool // the turn found its host's window in use
+	endpointUsed bool // … its endpoint's
 }
 
 type state uint8
@@ -265,8 +265,10 @@ func (s *Schedule) Next(now time.Time) *Item {
 	s.counts.InFlight++
 	h.begin(s.seq)
 	e.begin(s.seq)
-	it.hostFull = h.inFlight >= h.window
-	it.endpointFull = e.inFlight >= e.window
+	// An endpoint's window is in use when it is full. A host's must leave room for as many as are in flight: when it
+	// was left with a single free place, two endpoints in a row that had begun to hang stopped all the others.
+	it.hostUsed = 2*h.inFlight > h.window
+	it.endpointUsed = e.inFlight >= e.window
 	s.place(e, n)
 	return it
 }
@@ -319,7 +321,7 @@ func (s *Schedule) Report(now time.Time, it *Item, r Result) Change {
 	h := e.host
 	s.seq++
 	var c Change
-	c.EndpointOpened = s.learn(&e.party, n, it.began, r.Endpoint, r.Throttle, it.endpointFull)
+	c.EndpointOpened = s.learn(&e.party, n, it.began, r.Endpoint, r.Throttle, it.endpointUsed)
 	evidence := r.Host
 	switch {
 	case evidence == Success:
@@ -327,8 +329,8 @@ func (s *Schedule) Report(now time.Time, it *Item, r Result) Change {
 	case evidence == Failure && h.answered > it.began:
 		evidence = Nothing // it answers others: this is the endpoint's fault
 	}
-	full := it.hostFull && !r.Throttle // a host whose endpoint throttles answers, but doesn't ask for more
-	c.HostOpened = s.learn(&h.party, n, it.began, evidence, r.Throttle, full)
+	used := it.hostUsed && !r.Throttle // a host whose endpoint throttles answers, but doesn't ask for more
+	c.HostOpened = s.learn(&h.party, n, it.began, evidence, r.Throttle, used)
 	if !r.PauseUntil.IsZero() {
 		e.pause(s.nanos(r.PauseUntil))
 	}
@@ -341,10 +343,10 @@ func (s *Schedule) Report(now time.Time, it *Item, r Result) Change {
 	return c
 }
 
-func (s *Schedule) learn(p *party, now, began int64, v Evidence, throttle, full bool) (opened bool) {
+func (s *Schedule) learn(p *party, now, began int64, v Evidence, throttle, used bool) (opened bool) {
 	switch v {
 	case Success:
-		p.success(full, s.config.Window)
+		p.success(used, s.config.Window)
 	case Failure:
 		opened = p.failure(now, s.seq, began, throttle)
 	case Nothing:

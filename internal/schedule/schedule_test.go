@@ -72,10 +72,10 @@ func TestFewestInFlightFirst(t *testing.T) {
 	assert.Nil(t, s.Next(start), "all workers are taken")
 }
 
-func TestWindowGrowsOnlyWhenFull(t *testing.T) {
+func TestWindowGrowsOnlyInUse(t *testing.T) {
 	s := newSchedule(Config{Window: 6})
 	now := start
-	for range 10 { // one at a time never fills the host's window of 4
+	for range 10 { // one at a time leaves most of the host's window of 4 free
 		add(s, now, "h", "/", 1)
 		items, _ := takeTurns(s, now)
 		finish(s, now, items, good)
