@@ -1,0 +1,401 @@
+// Package ledger keeps the books of a test: what a dispatcher accepted, every attempt that it began, every request that
+// arrived, and how every message ended. In the end they must balance, whatever went wrong on the way.
+package ledger
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/signpost-go/signpost"
+)
+
+// A Ledger holds signpost to its promise:
+//
+//   - what was accepted has ended exactly once, delivered or dead, or was handed back; and nothing else has;
+//   - no attempt begins after an ending, or while the message is handed back;
+//   - no attempt begins earlier than the observer was told, or than a Retry-After asked;
+//   - attempts are numbered from 1 without gaps;
+//   - what is delivered was taken by a receiver, if receivers enter what arrives;
+//   - every request that arrives is signed as it must be, and was an attempt: net/http repeats none on its own.
+//
+// Its methods are safe for concurrent use.
+type Ledger struct {
+	verifier *signpost.Verifier
+
+	mu       sync.Mutex // protects the following fields
+	entries  map[string]*entry
+	problems []string
+	arrivals bool // receivers enter what arrives
+}
+
+// An entry is what is known of one message.
+type entry struct {
+	accepted   int // times: by Send, and again after it was handed back
+	handedBack int
+	away       bool // handed back, and not accepted again
+	outcomes   []signpost.Outcome
+	ended      time.Time // zero: not yet
+	last       time.Time // when the last outcome was observed
+	notBefore  time.Time // of the next attempt
+	begun      int       // attempts that reached the transport
+	arrived    int       // requests at receivers
+	handled    int       // … that a receiver took for delivered
+}
+
+// MaxRetryAfter is the longest Retry-After that a Ledger holds a dispatcher to: RetryPolicy's default.
+const MaxRetryAfter = time.Hour
+
+// New returns a Ledger for messages that are signed with one of the keys.
+func New(keys ...signpost.VerificationKey) *Ledger {
+	v, err := signpost.NewVerifier(keys...)
+	if err != nil {
+		panic(err)
+	}
+	return &Ledger{verifier: v, entries: make(map[string]*entry)}
+}
+
+// Options are what a dispatcher needs so that its attempts and outcomes are entered.
+func (l *Ledger) Options() []signpost.Option {
+	return []signpost.Option{signpost.WithTransport(l.Transport), signpost.WithObserver(l.Observe)}
+}
+
+// Accept enters that a message was accepted.
+func (l *Ledger) Accept(id string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.entry(id).accepted++
+}
+
+// HandBack enters what Shutdown or Close returned, and returns the messages that are handed back.
+func (l *Ledger) HandBack(err error) []*signpost.Message {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err == nil {
+		return nil
+	}
+	var undelivered *signpost.UndeliveredError
+	if !errors.As(err, &undelivered) {
+		l.problem("Shutdown: %v", err)
+		return nil
+	}
+	for _, m := range undelivered.Messages {
+		e := l.entry(m.ID)
+		e.handedBack++
+		if e.away {
+			l.problem("message %s is handed back twice", m.ID)
+		}
+		e.away = true
+		if !e.ended.IsZero() {
+			l.problem("message %s is handed back after it has ended", m.ID)
+		}
+	}
+	return undelivered.Messages
+}
+
+// Again enters that a message that was handed back is about to be enqueued again.
+func (l *Ledger) Again(id string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	e := l.entry(id)
+	e.accepted++
+	e.away = false
+	e.notBefore = time.Time{} // a dispatcher doesn't know of another one's waits
+}
+
+// Observe is an observer.
+func (l *Ledger) Observe(_ context.Context, m *signpost.Message, o signpost.Outcome) {
+	now := time.Now()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	e := l.entry(m.ID)
+	if n := o.Attempt.Number; n > 0 {
+		if n != m.Attempts {
+			l.problem("message %s: outcome of attempt %d after %d attempts", m.ID, n, m.Attempts)
+		}
+		for i := len(e.outcomes) - 1; i >= 0; i-- {
+			if before := e.outcomes[i].Attempt.Number; before > 0 {
+				if n != before+1 {
+					l.problem("message %s: attempt %d follows attempt %d", m.ID, n, before)
+				}
+				break
+			}
+		}
+	}
+	if !e.ended.IsZero() {
+		l.problem("message %s: %v after it has ended", m.ID, o.State)
+	}
+	if e.away {
+		l.problem("message %s: %v while it is handed back", m.ID, o.State)
+	}
+	switch o.State {
+	case signpost.Delivered:
+		e.ended = now
+	case signpost.Dead:
+		e.ended = now
+		if o.Reason == nil {
+			l.problem("message %s is dead without a reason", m.ID)
+		}
+	case signpost.Retrying:
+		if o.RetryAt.After(e.notBefore) {
+			e.notBefore = o.RetryAt
+		}
+	}
+	e.outcomes = append(e.outcomes, o)
+	e.last = now
+}
+
+// Transport enters every attempt that goes through next. It is for WithTransport.
+func (l *Ledger) Transport(next http.RoundTripper) http.RoundTripper {
+	return &transport{ledger: l, next: next}
+}
+
+type transport struct {
+	ledger *Ledger
+	next   http.RoundTripper
+}
+
+func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	id := req.Header.Get("Webhook-Id")
+	t.ledger.begin(id)
+	resp, err := t.next.RoundTrip(req)
+	if err == nil {
+		t.ledger.answer(id, resp)
+	}
+	return resp, err
+}
+
+// CloseIdleConnections lets http.Client and tests reach the transport's own.
+func (t *transport) CloseIdleConnections() {
+	if c, ok := t.next.(interface{ CloseIdleConnections() }); ok {
+		c.CloseIdleConnections()
+	}
+}
+
+func (l *Ledger) begin(id string) {
+	now := time.Now()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	e := l.entry(id)
+	e.begun++
+	switch {
+	case !e.ended.IsZero():
+		l.problem("message %s: an attempt begins after it has ended", id)
+	case e.away:
+		l.problem("message %s: an attempt begins while it is handed back", id)
+	case now.Before(e.notBefore):
+		l.problem("message %s: an attempt begins %v too early", id, e.notBefore.Sub(now))
+	}
+}
+
+// answer enters what a response asks for.
+func (l *Ledger) answer(id string, resp *http.Response) {
+	if resp.StatusCode != http.StatusTooManyRequests && resp.StatusCode != http.StatusServiceUnavailable {
+		return
+	}
+	now := time.Now()
+	wait := retryAfter(resp.Header.Get("Retry-After"), now)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if t := now.Add(min(wait, MaxRetryAfter)); wait > 0 && t.After(l.entry(id).notBefore) {
+		l.entry(id).notBefore = t
+	}
+}
+
+// retryAfter is how long a Retry-After asks to wait, as far as it can be believed.
+func retryAfter(value string, now time.Time) time.Duration {
+	if seconds, err := strconv.Atoi(value); err == nil {
+		return time.Duration(min(seconds, int(MaxRetryAfter/time.Second))) * time.Second
+	}
+	if date, err := http.ParseTime(value); err == nil {
+		return date.Sub(now)
+	}
+	return 0
+}
+
+// Arrive enters a request that has come to a receiver as a whole. It reports whether the request is signed as it must be.
+func (l *Ledger) Arrive(h http.Header, body []byte) bool {
+	err := l.verifier.Verify(h, body)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	id := h.Get("Webhook-Id")
+	l.arrivals = true
+	if err != nil {
+		l.problem("request of message %q doesn't verify: %v", id, err)
+		return false
+	}
+	e := l.entry(id)
+	if e.arrived++; e.arrived > e.begun {
+		l.problem("message %s: %d requests have arrived of %d attempts: one was repeated below signpost", id, e.arrived, e.begun)
+	}
+	return true
+}
+
+// Handle enters that a receiver has taken a message for delivered, whether its answer arrives or not.
+func (l *Ledger) Handle(id string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.entry(id).handled++
+}
+
+// Handler is a receiver's handler that enters what arrives, and what next answers with a 2xx. It answers 401 to what
+// doesn't verify.
+func (l *Ledger) Handler(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return // it broke off: nothing has arrived
+		}
+		if !l.Arrive(r.Header, body) {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		rec := &recorder{ResponseWriter: w, handled: func() { l.Handle(r.Header.Get("Webhook-Id")) }}
+		next.ServeHTTP(rec, r)
+		if rec.handled != nil { // next has left it at an empty 200
+			rec.handled()
+		}
+	})
+}
+
+// A recorder calls handled when a 2xx is written.
+type recorder struct {
+	http.ResponseWriter
+	handled func() // nil once a status is written
+}
+
+func (r *recorder) WriteHeader(status int) {
+	if r.handled != nil && status >= 200 {
+		if status < 300 {
+			r.handled()
+		}
+		r.handled = nil
+	}
+	r.ResponseWriter.WriteHeader(status)
+}
+
+func (r *recorder) Write(p []byte) (int, error) {
+	if r.handled != nil {
+		r.WriteHeader(http.StatusOK)
+	}
+	return r.ResponseWriter.Write(p)
+}
+
+func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
+
+// Of returns a message's outcomes so far.
+func (l *Ledger) Of(id string) []signpost.Outcome {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return append([]signpost.Outcome(nil), l.entry(id).outcomes...)
+}
+
+// Last returns a message's last outcome; its State is 0 if there is none.
+func (l *Ledger) Last(id string) signpost.Outcome {
+	if os := l.Of(id); len(os) > 0 {
+		return os[len(os)-1]
+	}
+	return signpost.Outcome{}
+}
+
+// A Balance is what a ledger adds up to.
+type Balance struct {
+	Messages   int // accepted
+	Delivered  int
+	Dead       int
+	HandedBack int // and not accepted again
+	Attempts   int // that reached the transport
+	Requests   int // that arrived
+	Duplicates int // requests beyond the first that a receiver took for delivered
+}
+
+// Balance adds up what was entered so far.
+func (l *Ledger) Balance() (b Balance) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, e := range l.entries {
+		if e.accepted > 0 {
+			b.Messages++
+		}
+		switch {
+		case e.isDelivered():
+			b.Delivered++
+		case !e.ended.IsZero():
+			b.Dead++
+		}
+		if e.away {
+			b.HandedBack++
+		}
+		b.Attempts += e.begun
+		b.Requests += e.arrived
+		b.Duplicates += max(0, e.handled-1)
+	}
+	return b
+}
+
+// Problems returns what doesn't balance, once every dispatcher has ended.
+func (l *Ledger) Problems() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	problems := append([]string(nil), l.problems...)
+	for id, e := range l.entries {
+		switch {
+		case e.accepted == 0:
+			problems = append(problems, fmt.Sprintf("message %s was never accepted: %+v", id, e.outcomes))
+		case e.ended.IsZero() && !e.away:
+			problems = append(problems, fmt.Sprintf("message %s is lost after %d attempts: %+v", id, e.begun, e.outcomes))
+		case e.accepted != e.handedBack+1-btoi(e.away):
+			problems = append(problems, fmt.Sprintf("message %s: accepted %d times, handed back %d times", id, e.accepted, e.handedBack))
+		case e.isDelivered() && e.begun == 0:
+			problems = append(problems, fmt.Sprintf("message %s is delivered without an attempt", id))
+		case e.isDelivered() && e.handled == 0 && l.arrivals:
+			problems = append(problems, fmt.Sprintf("message %s is delivered, but no receiver has it", id))
+		}
+	}
+	return problems
+}
+
+func (e *entry) isDelivered() bool {
+	return !e.ended.IsZero() && e.outcomes[len(e.outcomes)-1].State == signpost.Delivered
+}
+
+func btoi(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// Check fails the test unless the books balance, once every dispatcher has ended.
+func (l *Ledger) Check(t testing.TB) {
+	t.Helper()
+	problems := l.Problems()
+	for i, p := range problems {
+		if i == 20 {
+			t.Errorf("ledger: … and %d more", len(problems)-i)
+			break
+		}
+		t.Errorf("ledger: %s", p)
+	}
+}
+
+func (l *Ledger) entry(id string) *entry {
+	e := l.entries[id]
+	if e == nil {
+		e = &entry{}
+		l.entries[id] = e
+	}
+	return e
+}
+
+func (l *Ledger) problem(format string, args ...any) {
+	l.problems = append(l.problems, fmt.Sprintf(format, args...))
+}
