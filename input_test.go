@@ -52,6 +52,8 @@ func TestBadInput(t *testing.T) {
 		{"opaque", to("http:example.com"), []string{"http:example.com", "https://"}},
 		{"empty host", to("http:///hook"), []string{"http:///hook", "no host"}},
 		{"only a port", to("http://:80/"), []string{"http://:80/", "no host"}},
+		{"no IDN", to("http://a\u200d.example/"), []string{`a\u200d.example`, "internationalized"}},
+		{"no UTF-8", to("http://\xff.example/"), []string{`\xff`, "internationalized"}},
 		{"only a dot", to("http://./"), []string{"http://./", "no host"}},
 		{"port 0", to("http://example.com:0/"), []string{`"0"`, "65535"}},
 		{"port 65536", to("http://example.com:65536/"), []string{`"65536"`, "65535"}},
@@ -133,7 +135,8 @@ func TestGoodInput(t *testing.T) {
 	defer d.Close()
 	for _, u := range []string{
 		"http://example.com", "HTTPS://EXAMPLE.com:8443/a?b=c#d", "http://127.0.0.1/", "http://[::1]:80/", "http://münchen.example/ü",
-		"http://xn--mnchen-3ya.example/", "http://a_b.example./", "http://１２７.0.0.1/", "http://0x7f000001/",
+		"http://MÜNCHEN.example.:80/", "http://mu\u0308nchen.example/", "http://xn--mnchen-3ya.example/", "http://a_b.example./", "http://１２７.0.0.1/",
+		"http://0x7f000001/",
 	} {
 		_, err := d.Send(ctx, u, 1)
 		assert.NoError(t, err, u)
@@ -153,8 +156,8 @@ func TestGoodInput(t *testing.T) {
 		hosts[h.Host] = h.Queued
 	}
 	assert.Equal(t, map[string]int{
-		"example.com:80": 6, "example.com:8443": 1, "127.0.0.1:80": 1, "[::1]:80": 1, "münchen.example:80": 1,
-		"xn--mnchen-3ya.example:80": 1, "a_b.example:80": 1, "１２７.0.0.1:80": 1, "0x7f000001:80": 1,
+		"example.com:80": 6, "example.com:8443": 1, "127.0.0.1:80": 2, "[::1]:80": 1, "xn--mnchen-3ya.example:80": 4,
+		"a_b.example:80": 1, "0x7f000001:80": 1,
 	}, hosts)
 }
 

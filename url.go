@@ -1,11 +1,16 @@
 package signpost
 
 import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
 	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
 	"sync"
+	"unicode/utf8"
 )
 
 // maxURL is how long a URL may be, in bytes.
@@ -51,6 +56,14 @@ func parseURL(s string) (*destination, error) {
 			return nil, invalid("URL %q: port %q is not between 1 and 65535", redact(s), p)
 		}
 	}
+	if !isASCII(name) {
+		ascii, ok := asciiHost(name)
+		if !ok {
+			return nil, invalid("URL %q: host %q is no internationalized domain name", redact(s), name)
+		}
+		u.Host = ascii + strings.TrimPrefix(u.Host, name)
+		name = ascii
+	}
 	if !isHost(name) {
 		return nil, invalid("URL %q: host %q is neither a name nor an IP address", redact(s), name)
 	}
@@ -63,8 +76,38 @@ func parseURL(s string) (*destination, error) {
 	return &destination{url: u, host: host, endpoint: u.Scheme + "://" + host + path}, nil
 }
 
-// isHost reports whether name is an IP address or could be a host name. Beyond ASCII it is left to the
-// transport, which knows IDNA.
+// asciiHost returns the name that net/http looks up for a host beyond ASCII, so that the host has one key in all its
+// spellings. The IDNA tables behind it (RFC 5891, UTS 46) are net/http's own, so a transport that doesn't dial is asked
+// what it would dial.
+func asciiHost(name string) (ascii string, ok bool) {
+	if !utf8.ValidString(name) {
+		return "", false
+	}
+	asked := http.Transport{DialContext: func(_ context.Context, _, address string) (net.Conn, error) { return nil, dialed(address) }}
+	_, err := asked.RoundTrip(&http.Request{Method: http.MethodPost, URL: &url.URL{Scheme: "http", Host: name}, Header: http.Header{}})
+	var address dialed
+	if !errors.As(err, &address) {
+		return "", false
+	}
+	ascii, _, err = net.SplitHostPort(string(address))
+	return ascii, err == nil && ascii != "" && isASCII(ascii)
+}
+
+// dialed is an address as an error: the answer of asciiHost's transport.
+type dialed string
+
+func (d dialed) Error() string { return string(d) }
+
+func isASCII(s string) bool {
+	for i := range len(s) {
+		if s[i] >= 0x80 {
+			return false
+		}
+	}
+	return true
+}
+
+// isHost reports whether name is an IP address or could be a host name. It requires that name is ASCII.
 func isHost(name string) bool {
 	if _, err := netip.ParseAddr(name); err == nil {
 		return true
@@ -74,7 +117,7 @@ func isHost(name string) bool {
 		if c == '.' && (i == 0 || name[i-1] == '.') {
 			return false // an empty label
 		}
-		if c|0x20 >= 'a' && c|0x20 <= 'z' || c >= '0' && c <= '9' || c == '-' || c == '.' || c == '_' || c >= 0x80 {
+		if c|0x20 >= 'a' && c|0x20 <= 'z' || c >= '0' && c <= '9' || c == '-' || c == '.' || c == '_' {
 			continue
 		}
 		return false
