@@ -113,6 +113,7 @@ func FuzzKeys(f *testing.F) {
 	f.Add("whpk_1SiA4o9hyqTCpIqC5V9HUakiiaeACeqfZTInDBbOir4=")
 	f.Add("whsec_")
 	f.Add("whsec_A\n==")
+	f.Add("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2L\r\naLaSw")
 	f.Fuzz(func(t *testing.T, s string) {
 		if k, err := ParseSecret(s); err == nil && k.Reveal() != s {
 			t.Fatalf("secret %q comes back as %q", s, k.Reveal())

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"runtime/debug"
@@ -175,6 +174,9 @@ func (s *Sender) request(ctx context.Context, m *Message, to *destination, t tim
 			header[http.CanonicalHeaderKey(key)] = append([]string(nil), values...)
 		}
 	}
+	if s.config.proxy != nil {
+		ctx = useProxy(ctx)
+	}
 	// No GetBody: with it net/http would replay a POST on its own when a connection breaks.
 	req := (&http.Request{
 		Method: http.MethodPost, URL: &x.url, Host: x.url.Host, Header: header,
@@ -314,26 +316,13 @@ func (s *Sender) newTransport(certificate *tls.Config) *transport {
 	}
 	if s.config.proxy != nil {
 		pool.Proxy = http.ProxyURL(s.config.proxy)
-		pool.DialContext = (&net.Dialer{Timeout: s.config.timeout + dialGrace}).DialContext
+		pool.DialContext = s.dialProxy
 	}
 	t := &transport{roundTripper: pool, pool: pool}
 	if s.config.wrapTransport != nil {
 		t.roundTripper = s.config.wrapTransport(pool)
 	}
 	return t
-}
-
-// dial connects to an address that the guard allows.
-func (s *Sender) dial(ctx context.Context, network, address string) (net.Conn, error) {
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		return nil, err
-	}
-	if err := s.config.guard.Host(host); err != nil {
-		return nil, err
-	}
-	dialer := net.Dialer{Timeout: s.config.timeout + dialGrace, ControlContext: s.config.guard.Control}
-	return dialer.DialContext(ctx, network, address)
 }
 
 // CloseIdleConnections closes the connections that no attempt is using; without it they stay for 90 s. The

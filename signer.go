@@ -278,7 +278,7 @@ func decodeKey(what, prefix, s string) ([]byte, error) {
 		return nil, invalid("%s: it must begin with %q", what, prefix)
 	}
 	key, err := base64.StdEncoding.Strict().DecodeString(text)
-	if err != nil {
+	if err != nil || strings.ContainsAny(text, "\r\n") { // which encoding/base64 passes over
 		return nil, invalid("%s: what follows %q is not base64", what, prefix)
 	}
 	return key, nil
