@@ -1,26 +1,68 @@
 package faults
 
-import (
-	"testing"
-
-	"github.com/stretchr/testify/assert"
-
-	"github.com/signpost-go/signpost"
-)
+import "strings"
 
 // answers are faults in what a receiver says in good HTTP.
 var answers = []fault{
-	{"500", "Retries with backoff. It counts against the endpoint, not the host.", status(500)},
-}
+	{"500", "Retries with backoff. It counts against the endpoint, not the host.", refusedWith(500, false)},
+	{"502", "Retries with backoff and sends less. It counts against the host as well.", refusedWith(502, true)},
+	{"503", "Retries with backoff and sends less. It counts against the host as well.", refusedWith(503, true)},
+	{"504", "Retries with backoff and sends less. It counts against the host as well.", refusedWith(504, true)},
+	{"503 from one endpoint of a host that answers others", "Retries with backoff. While others are answered it counts against the endpoint only.", refusedByOne},
+	{"400", "Retries with backoff. It counts against the endpoint, not the host.", refusedWith(400, false)},
+	{"401", "Retries with backoff. It counts against the endpoint, not the host.", refusedWith(401, false)},
+	{"404", "Retries with backoff. It counts against the endpoint, not the host.", refusedWith(404, false)},
+	{"429", "Retries with backoff and sends less. It counts against the endpoint, not the host.", refusedWith(429, false)},
+	{"410", "The message is dead, and with it all that wait for the endpoint. Other endpoints go on, and what is sent later is tried again.", gone},
 
-// status is a receiver that answers twice with a status that calls for a retry, and then with 200.
-func status(code int) func(t *testing.T) {
-	return func(t *testing.T) {
-		s := newScene(t)
-		r := newRawReceiver(s, repeat(2, raw(statusLine(code)+"Content-Length: 0\r\n\r\n"))...)
-		id := s.send(r.URL)
-		os := s.ends(id)
-		assert.Equal(t, []signpost.State{signpost.Retrying, signpost.Retrying, signpost.Delivered}, states(os))
-		assert.Equal(t, code, os[0].Attempt.StatusCode)
-	}
+	{"Retry-After in seconds", "Sends the endpoint nothing before that time.", retryAfter(inSeconds)},
+	{"Retry-After as a date of RFC 1123", "Sends the endpoint nothing before that time.", retryAfter(asDate("Mon, 02 Jan 2006 15:04:05 GMT"))},
+	{"Retry-After as a date of RFC 850", "Sends the endpoint nothing before that time.", retryAfter(asDate("Monday, 02-Jan-06 15:04:05 GMT"))},
+	{"Retry-After as a date of asctime", "Sends the endpoint nothing before that time.", retryAfter(asDate("Mon Jan _2 15:04:05 2006"))},
+	{"Retry-After that is garbage", "Ignores it, and retries with backoff.", retryAfterIgnored("soon", "1.5", "0x10", "1 2", "", "Mon, 99 Foo 2026 15:04:05 GMT")},
+	{"Retry-After that is negative", "Ignores it, and retries with backoff.", retryAfterIgnored("-1", "-100", "-10000000000000000000")},
+	{"Retry-After in the past", "Ignores it, and retries with backoff.", retryAfterIgnored("Sun, 06 Nov 1994 08:49:37 GMT", "0")},
+	{"Retry-After of 10^19 seconds", "Cuts it to RetryPolicy.MaxRetryAfter.", retryAfterCut("10000000000000000000")},
+	{"Retry-After in the year 9999", "Cuts it to RetryPolicy.MaxRetryAfter.", retryAfterCut("Fri, 31 Dec 9999 23:59:59 GMT")},
+
+	{"301", "Follows no redirect. Retries with backoff.", redirected(301)},
+	{"302", "Follows no redirect. Retries with backoff.", redirected(302)},
+	{"307", "Follows no redirect. Retries with backoff.", redirected(307)},
+	{"308", "Follows no redirect. Retries with backoff.", redirected(308)},
+	{"101 Switching Protocols", "Closes the connection, and retries with backoff.",
+		retried(reads(sayAndHang("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")), failure{status: 101})},
+	{"status 000", "Treats it as no answer, and retries with backoff. It counts against the endpoint, not the host.",
+		retried(raw(statusLine(0)+noBody), failure{})},
+	{"status 099", "Treats it as no answer, and retries with backoff. It counts against the endpoint, not the host.",
+		retried(raw(statusLine(99)+noBody), failure{})},
+	{"status 999", "Retries with backoff. It counts against the endpoint, not the host.",
+		retried(raw(statusLine(999)+noBody), failure{status: 999})},
+
+	{"a few 1xx responses first", "Waits for the answer behind them.",
+		accepted(takes(say(strings.Repeat("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n", 3)+statusLine(200)+noBody)), 200, false)},
+	{"a flood of 1xx responses", "Gives up after 64 KiB of headers, closes the connection, and retries with backoff.",
+		retried(reads(floods("", "HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n")), failure{host: true})},
+	{"headers without end", "Gives up after 64 KiB of headers, closes the connection, and retries with backoff.",
+		retried(reads(floods(statusLine(200), "X-Header: "+strings.Repeat("x", 100)+"\r\n")), failure{host: true})},
+	{"a header line without end", "Gives up after 64 KiB of headers, closes the connection, and retries with backoff.",
+		retried(reads(floods(statusLine(200)+"X-Header: ", strings.Repeat("x", 1000))), failure{host: true})},
+	{"2xx and a body without end", "The message is delivered. Reads 32 KiB, keeps 16, and closes the connection.",
+		accepted(takes(floods(statusLine(200)+"Transfer-Encoding: chunked\r\n\r\n", "400\r\n"+strings.Repeat("x", 1024)+"\r\n")), 200, true)},
+	{"500 and a body without end", "Retries with backoff. Reads 32 KiB, keeps 16, and closes the connection.",
+		retried(reads(floods(statusLine(500)+"\r\n", strings.Repeat("x", 1024))), failure{status: 500})},
+	{"a gzip bomb", "Asks for no compression and decompresses nothing. Keeps the first 16 KiB as they are.", gzipBomb},
+	{"a body shorter than its Content-Length", "The status counts: with 2xx the message is delivered. The connection isn't used again.",
+		accepted(takes(sayAndClose(statusLine(200)+"Content-Length: 100\r\n\r\nshort")), 200, true)},
+	{"a body longer than its Content-Length", "The status counts: with 2xx the message is delivered. The connection isn't used again.",
+		accepted(takes(sayAndHang(statusLine(200)+"Content-Length: 4\r\n\r\nmuch more than that")), 200, true)},
+	{"a body although Content-Length is 0", "The status counts: with 2xx the message is delivered. The connection isn't used again.",
+		accepted(takes(sayAndHang(statusLine(200)+"Content-Length: 0\r\n\r\nmore than nothing")), 200, true)},
+	{"204 with a body", "The message is delivered. The connection isn't used again.",
+		accepted(takes(sayAndHang(statusLine(204)+"\r\nmore than nothing")), 204, true)},
+	{"two responses at once", "Takes the first, and closes the connection. Only a request that is sent in the same instant could get the second.",
+		accepted(takes(sayAndHang(statusLine(202)+noBody+statusLine(200)+noBody)), 202, true)},
+	{"a response that nobody asked for", "Closes the connection: it is no answer to the next request.",
+		accepted(takes(unsolicited(statusLine(200)+noBody)), 202, true)},
+	{"408 on an idle connection", "Closes the connection: it is no answer to the next request.",
+		accepted(takes(unsolicited(statusLine(408)+noBody)), 202, true)},
 }

@@ -17,16 +17,16 @@ import (
 type lookupFailure int
 
 const (
-	notFound lookupFailure = iota
+	unknown lookupFailure = iota
 	failed
-	timedOut
+	silent
 )
 
 // lookup is a name for which the name server always replies the same, and no attempt gets further.
 func lookup(rep reply, how lookupFailure) func(t *testing.T) {
 	return func(t *testing.T) {
 		opts := []signpost.Option{signpost.WithRetryPolicy(policy(3))}
-		if how == timedOut { // the neighbour has as little time, and may need more attempts
+		if how == silent { // the neighbour has as little time, and may need more attempts
 			opts = []signpost.Option{signpost.WithRetryPolicy(policy(100)), signpost.WithTimeout(300 * time.Millisecond)}
 		}
 		s := newScene(t, opts...)
@@ -34,7 +34,7 @@ func lookup(rep reply, how lookupFailure) func(t *testing.T) {
 		url := at(names.add(rep), r.URL)
 		id := s.send(url)
 		var os []signpost.Outcome
-		if how == timedOut {
+		if how == silent {
 			os = s.tried(id, 2)[:2]
 		} else {
 			os = s.ends(id)
@@ -53,14 +53,14 @@ func lookup(rep reply, how lookupFailure) func(t *testing.T) {
 func assertLookupFailed(t *testing.T, how lookupFailure, a signpost.Attempt) {
 	t.Helper()
 	assert.Zero(t, a.StatusCode)
-	if how == timedOut {
+	if how == silent {
 		assert.ErrorIs(t, a.Err, context.DeadlineExceeded)
 		assert.Equal(t, signpost.Throttle, signpost.Classify(a))
 		return
 	}
 	var dns *net.DNSError
 	if assert.ErrorAs(t, a.Err, &dns) {
-		assert.Equal(t, how == notFound, dns.IsNotFound)
+		assert.Equal(t, how == unknown, dns.IsNotFound)
 		assert.False(t, dns.IsTimeout)
 	}
 	assert.False(t, errors.Is(a.Err, signpost.ErrBlocked))
@@ -73,7 +73,7 @@ func nameAppears(t *testing.T) {
 	r := newRawReceiver(s)
 	os := s.ends(s.send(at(names.add(code(nxdomain), addresses("127.0.0.1")), r.URL)))
 	assert.Equal(t, []signpost.State{signpost.Retrying, signpost.Delivered}, states(os))
-	assertLookupFailed(t, notFound, os[0].Attempt)
+	assertLookupFailed(t, unknown, os[0].Attempt)
 }
 
 // longAnswer is a name whose answer over UDP says that there is more.

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"strconv"
 	"sync"
@@ -28,6 +29,10 @@ import (
 //
 // Its methods are safe for concurrent use.
 type Ledger struct {
+	// MaxRetryAfter is the longest Retry-After that the dispatcher is held to. New sets it to RetryPolicy's default; it
+	// must not be changed once messages are sent.
+	MaxRetryAfter time.Duration
+
 	verifier *signpost.Verifier
 
 	mu       sync.Mutex // protects the following fields
@@ -50,16 +55,13 @@ type entry struct {
 	handled    int       // … that a receiver took for delivered
 }
 
-// MaxRetryAfter is the longest Retry-After that a Ledger holds a dispatcher to: RetryPolicy's default.
-const MaxRetryAfter = time.Hour
-
 // New returns a Ledger for messages that are signed with one of the keys.
 func New(keys ...signpost.VerificationKey) *Ledger {
 	v, err := signpost.NewVerifier(keys...)
 	if err != nil {
 		panic(err)
 	}
-	return &Ledger{verifier: v, entries: make(map[string]*entry)}
+	return &Ledger{MaxRetryAfter: time.Hour, verifier: v, entries: make(map[string]*entry)}
 }
 
 // Options are what a dispatcher needs so that its attempts and outcomes are entered.
@@ -204,15 +206,15 @@ func (l *Ledger) answer(id string, resp *http.Response) {
 	wait := retryAfter(resp.Header.Get("Retry-After"), now)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if t := now.Add(min(wait, MaxRetryAfter)); wait > 0 && t.After(l.entry(id).notBefore) {
+	if t := now.Add(min(wait, l.MaxRetryAfter)); wait > 0 && t.After(l.entry(id).notBefore) {
 		l.entry(id).notBefore = t
 	}
 }
 
 // retryAfter is how long a Retry-After asks to wait, as far as it can be believed.
 func retryAfter(value string, now time.Time) time.Duration {
-	if seconds, err := strconv.Atoi(value); err == nil {
-		return time.Duration(min(seconds, int(MaxRetryAfter/time.Second))) * time.Second
+	if seconds, err := strconv.Atoi(value); err == nil || errors.Is(err, strconv.ErrRange) {
+		return time.Duration(min(max(0, int64(seconds)), int64(math.MaxInt64/time.Second))) * time.Second
 	}
 	if date, err := http.ParseTime(value); err == nil {
 		return date.Sub(now)
