@@ -37,6 +37,7 @@ type Ledger struct {
 
 	mu       sync.Mutex // protects the following fields
 	entries  map[string]*entry
+	balance  Balance
 	problems []string
 	arrivals bool // receivers enter what arrives
 }
@@ -73,7 +74,10 @@ func (l *Ledger) Options() []signpost.Option {
 func (l *Ledger) Accept(id string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.entry(id).accepted++
+	e := l.entry(id)
+	if e.accepted++; e.accepted == 1 {
+		l.balance.Messages++
+	}
 }
 
 // HandBack enters what Shutdown or Close returned, and returns the messages that are handed back.
@@ -93,8 +97,10 @@ func (l *Ledger) HandBack(err error) []*signpost.Message {
 		e.handedBack++
 		if e.away {
 			l.problem("message %s is handed back twice", m.ID)
+		} else {
+			e.away = true
+			l.balance.HandedBack++
 		}
-		e.away = true
 		if !e.ended.IsZero() {
 			l.problem("message %s is handed back after it has ended", m.ID)
 		}
@@ -107,8 +113,13 @@ func (l *Ledger) Again(id string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	e := l.entry(id)
-	e.accepted++
-	e.away = false
+	if e.accepted++; e.accepted == 1 {
+		l.balance.Messages++
+	}
+	if e.away {
+		e.away = false
+		l.balance.HandedBack--
+	}
 	e.notBefore = time.Time{} // a dispatcher doesn't know of another one's waits
 }
 
@@ -139,8 +150,14 @@ func (l *Ledger) Observe(_ context.Context, m *signpost.Message, o signpost.Outc
 	}
 	switch o.State {
 	case signpost.Delivered:
+		if e.ended.IsZero() {
+			l.balance.Delivered++
+		}
 		e.ended = now
 	case signpost.Dead:
+		if e.ended.IsZero() {
+			l.balance.Dead++
+		}
 		e.ended = now
 		if o.Reason == nil {
 			l.problem("message %s is dead without a reason", m.ID)
@@ -187,6 +204,7 @@ func (l *Ledger) begin(id string) {
 	defer l.mu.Unlock()
 	e := l.entry(id)
 	e.begun++
+	l.balance.Attempts++
 	switch {
 	case !e.ended.IsZero():
 		l.problem("message %s: an attempt begins after it has ended", id)
@@ -225,26 +243,36 @@ func retryAfter(value string, now time.Time) time.Duration {
 // Arrive enters a request that has come to a receiver as a whole. It reports whether the request is signed as it must be.
 func (l *Ledger) Arrive(h http.Header, body []byte) bool {
 	err := l.verifier.Verify(h, body)
+	l.Arrived(h.Get("Webhook-Id"), err)
+	return err == nil
+}
+
+// Arrived is Arrive for a request that somebody else has verified, with this result. It returns how many requests of
+// the message have arrived.
+func (l *Ledger) Arrived(id string, err error) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	id := h.Get("Webhook-Id")
 	l.arrivals = true
 	if err != nil {
 		l.problem("request of message %q doesn't verify: %v", id, err)
-		return false
+		return 0
 	}
 	e := l.entry(id)
+	l.balance.Requests++
 	if e.arrived++; e.arrived > e.begun {
 		l.problem("message %s: %d requests have arrived of %d attempts: one was repeated below signpost", id, e.arrived, e.begun)
 	}
-	return true
+	return e.arrived
 }
 
 // Handle enters that a receiver has taken a message for delivered, whether its answer arrives or not.
 func (l *Ledger) Handle(id string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.entry(id).handled++
+	e := l.entry(id)
+	if e.handled++; e.handled > 1 {
+		l.balance.Duplicates++
+	}
 }
 
 // Handler is a receiver's handler that enters what arrives, and what next answers with a 2xx. It answers 401 to what
@@ -319,28 +347,27 @@ type Balance struct {
 	Duplicates int // requests beyond the first that a receiver took for delivered
 }
 
-// Balance adds up what was entered so far.
-func (l *Ledger) Balance() (b Balance) {
+// Balance adds up what was entered so far, what is forgotten included.
+func (l *Ledger) Balance() Balance {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, e := range l.entries {
-		if e.accepted > 0 {
-			b.Messages++
+	return l.balance
+}
+
+// Forget drops every message that balances and had its last outcome at least so long ago. Nothing may happen to it any
+// more: if something does, it is a message that was never accepted.
+func (l *Ledger) Forget(age time.Duration) {
+	now := time.Now()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for id, e := range l.entries {
+		if !e.ended.IsZero() && now.Sub(e.last) >= age && l.imbalance(id, e) == "" {
+			delete(l.entries, id)
 		}
-		switch {
-		case e.isDelivered():
-			b.Delivered++
-		case !e.ended.IsZero():
-			b.Dead++
-		}
-		if e.away {
-			b.HandedBack++
-		}
-		b.Attempts += e.begun
-		b.Requests += e.arrived
-		b.Duplicates += max(0, e.handled-1)
 	}
-	return b
+	if len(l.entries) == 0 {
+		l.entries = make(map[string]*entry) // a map that was large stays so
+	}
 }
 
 // Problems returns what doesn't balance, once every dispatcher has ended.
@@ -349,20 +376,29 @@ func (l *Ledger) Problems() []string {
 	defer l.mu.Unlock()
 	problems := append([]string(nil), l.problems...)
 	for id, e := range l.entries {
-		switch {
-		case e.accepted == 0:
-			problems = append(problems, fmt.Sprintf("message %s was never accepted: %+v", id, e.outcomes))
-		case e.ended.IsZero() && !e.away:
-			problems = append(problems, fmt.Sprintf("message %s is lost after %d attempts: %+v", id, e.begun, e.outcomes))
-		case e.accepted != e.handedBack+1-btoi(e.away):
-			problems = append(problems, fmt.Sprintf("message %s: accepted %d times, handed back %d times", id, e.accepted, e.handedBack))
-		case e.isDelivered() && e.begun == 0:
-			problems = append(problems, fmt.Sprintf("message %s is delivered without an attempt", id))
-		case e.isDelivered() && e.handled == 0 && l.arrivals:
-			problems = append(problems, fmt.Sprintf("message %s is delivered, but no receiver has it", id))
+		if p := l.imbalance(id, e); p != "" {
+			problems = append(problems, p)
 		}
 	}
 	return problems
+}
+
+// imbalance is what is wrong with a message if nothing happens to it any more; empty: nothing. It requires that mu is
+// held.
+func (l *Ledger) imbalance(id string, e *entry) string {
+	switch {
+	case e.accepted == 0:
+		return fmt.Sprintf("message %s was never accepted: %+v", id, e.outcomes)
+	case e.ended.IsZero() && !e.away:
+		return fmt.Sprintf("message %s is lost after %d attempts: %+v", id, e.begun, e.outcomes)
+	case e.accepted != e.handedBack+1-btoi(e.away):
+		return fmt.Sprintf("message %s: accepted %d times, handed back %d times", id, e.accepted, e.handedBack)
+	case e.isDelivered() && e.begun == 0:
+		return fmt.Sprintf("message %s is delivered without an attempt", id)
+	case e.isDelivered() && e.handled == 0 && l.arrivals:
+		return fmt.Sprintf("message %s is delivered, but no receiver has it", id)
+	}
+	return ""
 }
 
 func (e *entry) isDelivered() bool {
