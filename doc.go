@@ -38,12 +38,12 @@ because receivers share hosts: one customer's dead hook on a platform must not h
   - Every host and endpoint has a circuit breaker. After five failures in a row there is one probe at a time,
     at intervals from 1 s to 5 min. What waits behind it spends no attempts.
   - Failing hosts together hold at most half of the workers; failing endpoints at most half of their host's
-    window.
+    window. When that is down to one, there is a second place for an endpoint that isn't failing.
   - Every host has a rate limit, [WithRateLimit].
   - A Retry-After of a 429 or 503 holds the endpoint; never shorter than asked, never longer than
     [RetryPolicy].MaxRetryAfter.
-  - Room in the queue is shared: whoever holds much of it gets no more when little is left, so that a dead
-    receiver never fills it for the others.
+  - Room in the queue is shared: whoever holds much of it gets no more when little is left, and who fails
+    gets nothing of the last eighth, so that dead receivers never fill it for the others.
 
 # Signatures
 

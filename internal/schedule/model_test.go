@@ -36,10 +36,13 @@ type modelHost struct {
 	answered  int64
 }
 
+func (h *modelHost) probes() bool { return h.failures >= 5 }
+
 type modelEndpoint struct {
 	modelGate
 	key   string
 	items []*modelItem // waiting, due, in flight
+	fell  int64        // when it last failed
 }
 
 type modelItem struct {
@@ -188,9 +191,12 @@ func (m *model) stand(it *modelItem, now time.Time) {
 func (m *model) room(host, endpoint string, size int64) bool {
 	free, freeBytes := m.config.Messages, m.config.Bytes
 	var ofHost, ofEndpoint int
+	failing := false
 	var hostBytes, endpointBytes int64
 	for _, h := range m.hosts {
+		failing = failing || h.key == host && h.isFailing()
 		for _, e := range h.endpoints {
+			failing = failing || e.key == endpoint && e.isFailing()
 			for _, it := range e.items {
 				free--
 				freeBytes -= it.size
@@ -204,6 +210,9 @@ func (m *model) room(host, endpoint string, size int64) bool {
 				}
 			}
 		}
+	}
+	if failing && (free <= m.config.Messages/8 || freeBytes-size < m.config.Bytes/8) {
+		return false
 	}
 	return free > 0 && size <= freeBytes &&
 		(ofHost == 0 || ofHost < 4*free) && (hostBytes == 0 || hostBytes < 4*freeBytes) &&
@@ -240,6 +249,10 @@ func (m *model) put(it *modelItem, now, at time.Time) {
 
 // mayTurn lists the endpoints of h that may have a turn.
 func (m *model) mayTurn(h *modelHost, now time.Time) (may []*modelEndpoint) {
+	full := h.count(inFlight) >= h.window
+	if full && (h.count(inFlight) != 1 || h.probes() || m.config.Window == 1) {
+		return nil
+	}
 	suspects := 0
 	for _, e := range h.endpoints {
 		if e.isFailing() {
@@ -248,9 +261,12 @@ func (m *model) mayTurn(h *modelHost, now time.Time) (may []*modelEndpoint) {
 	}
 	for _, e := range h.endpoints {
 		if e.count(due) > 0 && e.count(inFlight) < e.window && !e.blocked(now) &&
-			(!e.isFailing() || suspects < max(1, h.window/2)) {
+			(!e.isFailing() || suspects < max(1, h.window/2)) && (!full || !e.isFailing() && e.count(inFlight) == 0) {
 			may = append(may, e)
 		}
+	}
+	if sound := slices.DeleteFunc(slices.Clone(may), (*modelEndpoint).isFailing); h.probes() && len(sound) > 0 {
+		return sound
 	}
 	return may
 }
@@ -268,7 +284,7 @@ func (m *model) next(now time.Time) *modelItem {
 	}
 	var hosts []*modelHost
 	for _, h := range m.hosts {
-		if h.count(inFlight) < h.window && !h.blocked(now) && len(m.mayTurn(h, now)) > 0 &&
+		if !h.blocked(now) && len(m.mayTurn(h, now)) > 0 &&
 			h.limiter.TokensAt(now) >= 1 && (!h.isFailing() || suspects < max(1, m.config.Workers/2)) {
 			hosts = append(hosts, h)
 		}
@@ -299,10 +315,16 @@ func (m *model) next(now time.Time) *modelItem {
 func (m *model) report(now time.Time, it *modelItem, r Result) {
 	m.advance(now)
 	m.seq++
-	hostEvidence := r.Host
+	hostEvidence, since := r.Host, it.began
+	if it.endpoint.failures > 0 {
+		since = min(since, it.endpoint.fell)
+	}
+	if r.Endpoint == Failure {
+		it.endpoint.fell = m.seq
+	}
 	if r.Host == Success {
 		it.host.answered = m.seq
-	} else if r.Host == Failure && it.host.answered > it.began {
+	} else if r.Host == Failure && it.host.answered > since {
 		hostEvidence = Nothing
 	}
 	m.learn(&it.endpoint.modelGate, now, it.began, r.Endpoint, r.Throttle, it.used[1])

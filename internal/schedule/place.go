@@ -25,6 +25,7 @@ type endpoint struct {
 	party
 	line       heap[dueItem] // due items, by arrival
 	waits      list          // waiting items, in no order
+	failed     int64         // sequence number of its last failure
 	prev, next *endpoint
 	room       [1]slot[dueItem] // of line, while there is no more than one item in it
 }
@@ -106,7 +107,7 @@ func (s *Schedule) placeHost(h *host, now int64) {
 				s.hosts = make(map[string]*host) // a map that was large stays so
 			}
 		}
-	case h.inFlight >= h.window || h.turns.next(h.half()) == nil:
+	case h.next(s.config.Window) == nil:
 		s.order.leave(&h.party)
 	default:
 		if timer = max(h.blockedTo(), s.nextToken(h, now)); timer > now {
@@ -116,6 +117,27 @@ func (s *Schedule) placeHost(h *host, now int64) {
 		}
 	}
 	s.setTimer(&h.party, timer, now)
+}
+
+// next is the endpoint of h whose turn it is; nil if there is none. largest is the largest window that h may have.
+//
+// A host whose window is down to one has a second place, for an endpoint that isn't failing and has none in flight: or
+// one that hangs would stop all the others, and nothing could tell any more whose fault it is. For the same reason a
+// probe goes to an endpoint that isn't failing, if there is one.
+func (h *host) next(largest int) *party {
+	full := h.inFlight >= h.window
+	if full && (h.inFlight > 1 || h.probe > 0 || largest == 1) {
+		return nil
+	}
+	if h.turns.sound.len() > 0 && (full || h.probe > 0) {
+		if _, p := h.turns.sound.min(); !full || p.inFlight == 0 {
+			return p.party
+		}
+	}
+	if full {
+		return nil
+	}
+	return h.turns.next(h.half())
 }
 
 // nextTick is the end of the second that t is in. Idle endpoints are forgotten then, and their hosts with

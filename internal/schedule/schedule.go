@@ -112,29 +112,34 @@ func (s *Schedule) Bytes() int64 { return s.bytes }
 // Hosts returns how many hosts are known.
 func (s *Schedule) Hosts() int { return len(s.hosts) }
 
-// A host may hold at most hostShare times the free room, an endpoint endpointShare times.
+// A host may hold at most hostShare times the free room, an endpoint endpointShare times; failing ones may not take the
+// last reserve-th of all room.
 const (
 	hostShare     = 4
 	endpointShare = 2
+	reserve       = 8
 )
 
 // Room reports whether there is room for one more message of the given size. Room is shared by the
 // dynamic-threshold rule of Choudhury and Hahne ("Dynamic queue length thresholds for shared-memory packet
 // switches", 1998): nobody may hold more than a multiple of what is free, so that there is always room for
-// somebody else.
+// somebody else. The rule counts on queues that drain. Those of dead receivers don't, and many of them would fill the
+// room together: so a part of it is for the others.
 func (s *Schedule) Room(hostKey, endpointKey string, size int64) bool {
 	free := s.config.Messages - s.counts.Held()
 	freeBytes := s.config.Bytes - s.bytes
 	if free < 1 || freeBytes < size {
 		return false
 	}
-	if h := s.hosts[hostKey]; h != nil && (h.held >= hostShare*free || h.bytes > 0 && h.bytes >= hostShare*freeBytes) {
+	h, e := s.hosts[hostKey], s.endpoints[endpointKey]
+	if h != nil && (h.held >= hostShare*free || h.bytes > 0 && h.bytes >= hostShare*freeBytes) {
 		return false
 	}
-	if e := s.endpoints[endpointKey]; e != nil && (e.held >= endpointShare*free || e.bytes > 0 && e.bytes >= endpointShare*freeBytes) {
+	if e != nil && (e.held >= endpointShare*free || e.bytes > 0 && e.bytes >= endpointShare*freeBytes) {
 		return false
 	}
-	return true
+	isFailing := h != nil && h.suspect || e != nil && e.suspect
+	return !isFailing || free > s.config.Messages/reserve && freeBytes-size >= s.config.Bytes/reserve
 }
 
 // HostRoom reports whether Room could be true for some endpoint of a host.
@@ -251,7 +256,7 @@ func (s *Schedule) Next(now time.Time) *Item {
 		return nil
 	}
 	h := p.host
-	e := h.turns.next(h.half()).endpoint
+	e := h.next(s.config.Window).endpoint
 	_, first := e.line.min()
 	it := first.Item
 	s.leaveLine(it)
@@ -299,7 +304,7 @@ const (
 // A Result is what an attempt has shown.
 type Result struct {
 	Endpoint   Evidence
-	Host       Evidence  // Failure counts only if the host has answered nothing since the attempt began
+	Host       Evidence  // Failure counts only if the host has answered nothing since the attempt began, or its endpoint failed before
 	Throttle   bool      // the failure is one of congestion: windows are halved
 	PauseUntil time.Time // the receiver asks that nothing be sent to the endpoint before; zero: it doesn't
 	Err        error     // kept as the host's last error if not nil
@@ -321,13 +326,20 @@ func (s *Schedule) Report(now time.Time, it *Item, r Result) Change {
 	h := e.host
 	s.seq++
 	var c Change
+	since := it.began
+	if e.failures > 0 { // what the host answers others between two failures of an endpoint says whose fault they are
+		since = min(since, e.failed)
+	}
 	c.EndpointOpened = s.learn(&e.party, n, it.began, r.Endpoint, r.Throttle, it.endpointUsed)
 	evidence := r.Host
 	switch {
 	case evidence == Success:
 		h.answered = s.seq
-	case evidence == Failure && h.answered > it.began:
+	case evidence == Failure && h.answered > since:
 		evidence = Nothing // it answers others: this is the endpoint's fault
+	}
+	if r.Endpoint == Failure {
+		e.failed = s.seq
 	}
 	used := it.hostUsed && !r.Throttle // a host whose endpoint throttles answers, but doesn't ask for more
 	c.HostOpened = s.learn(&h.party, n, it.began, evidence, r.Throttle, used)

@@ -252,6 +252,48 @@ func TestSharesOfAFullQueue(t *testing.T) {
 	assert.False(t, s.Full(1))
 }
 
+// However many hosts are dead, an eighth of the room is left to those that aren't.
+func TestFailingReceiversLeaveRoom(t *testing.T) {
+	s := newSchedule(Config{Messages: 1000, Bytes: 100_000, Workers: 1000})
+	now := start
+	for i := range 500 {
+		add(s, now, fmt.Sprintf("dead%d", i), "/", 1)
+	}
+	items, _ := takeTurns(s, now)
+	require.Len(t, items, 500)
+	for _, it := range items {
+		s.Report(now, it, hung)
+		s.Retry(now, it, now.Add(time.Hour))
+	}
+	for refused := 0; refused < 500; {
+		refused = 0
+		for i := range 500 {
+			if host := fmt.Sprintf("dead%d", i); s.Room(host, host+"/", 1) {
+				add(s, now, host, "/", 1)
+			} else {
+				refused++
+			}
+		}
+	}
+	_, blocked := s.Blocked(now, "dead0", "dead0/")
+	require.False(t, blocked, "they fail, though no breaker is open")
+	assert.Equal(t, 875, s.Counts().Held())
+	for i := range 125 {
+		host := fmt.Sprintf("alive%d", i)
+		require.True(t, s.Room(host, host+"/", 1), "host %d", i)
+		add(s, now, host, "/", 1)
+	}
+	assert.False(t, s.Room("alive125", "alive125/", 1))
+
+	s = newSchedule(Config{Messages: 1000, Bytes: 80_000})
+	add(s, now, "dead", "/", 1)
+	items, _ = takeTurns(s, now)
+	finish(s, now, items, hung)
+	assert.True(t, s.Room("dead", "dead/", 70_000))
+	assert.False(t, s.Room("dead", "dead/", 70_001), "in bytes, too")
+	assert.True(t, s.Room("alive", "alive/", 80_000))
+}
+
 func TestForgetting(t *testing.T) {
 	s := newSchedule(Config{Limit: 100, Burst: 100})
 	now := start

@@ -168,9 +168,14 @@ func (s *soak) judge(heard <-chan error) int {
 		s.problem("the receivers' process: %v", err)
 	}
 	problems := append(s.problems, s.ledger.Problems()...)
-	s.ledger.Forget(0) // which is no memory of the library's
+	s.ledger.Forget(0) // which is no memory of the library's, but what the last dispatcher still holds is
+	last := s.current()
+	if s.ledger.Balance().HandedBack > 0 {
+		last, s.returned = nil, nil // it keeps what it has handed back
+		s.dispatcher.Store(nil)
+	}
 	after.heap = readClean().heap
-	runtime.KeepAlive(s.current()) // but what the last dispatcher still holds is
+	runtime.KeepAlive(last)
 	if heard != nil {
 		problems = append(problems, growth(s.before, after)...)
 	}
