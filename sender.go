@@ -49,11 +49,12 @@ const (
 	maxTransports      = 256      // client certificates with a connection pool at the same time
 	maxResponseHeader  = 64 << 10 // bytes of response headers
 	maxResponseBody    = 16 << 10 // bytes of a response body that are kept
+	maxReceiveBuffer   = 64 << 10 // bytes of an HTTP/2 stream that a receiver may send unread
 	maxDrain           = 16 << 10 // more bytes that are read so that the connection can be used again
 	maxIdleConnections = 4096     // over all hosts, in each pool
 	tlsSessions        = 4096     // kept for resumption, in each pool
 	idleTimeout        = 90 * time.Second
-	pingAfter          = 5 * time.Second // of silence on an HTTP/2 connection with requests out
+	pingAfter          = 5 * time.Second // of silence on an HTTP/2 connection
 	pingTimeout        = 5 * time.Second
 	dialGrace          = time.Second // net/http may go on dialling after the attempt's deadline, for so long
 )
@@ -300,8 +301,9 @@ func (s *Sender) newTransport(certificate *tls.Config) *transport {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(true)
+	connections := &openConnections{dial: s.dial, most: connectionsPerAttempt * s.config.hostConcurrency, open: make(map[string]int)}
 	pool := &http.Transport{ // Proxy is nil: the environment's are ignored
-		DialContext:            s.dial,
+		DialContext:            connections.DialContext,
 		TLSClientConfig:        certificate,
 		TLSHandshakeTimeout:    s.config.timeout + dialGrace,
 		DisableCompression:     true,
@@ -312,6 +314,7 @@ func (s *Sender) newTransport(certificate *tls.Config) *transport {
 		Protocols:              protocols,
 		HTTP2: &http.HTTP2Config{
 			SendPingTimeout: pingAfter, PingTimeout: pingTimeout, WriteByteTimeout: s.config.timeout,
+			MaxReceiveBufferPerStream: maxReceiveBuffer,
 		},
 	}
 	if s.config.proxy != nil {
