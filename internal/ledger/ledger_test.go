@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -41,7 +42,7 @@ func answer(status int, retryAfter string) *http.Response {
 
 func (c clerk) outcome(attempt int, o signpost.Outcome) {
 	o.Attempt.Number = attempt
-	c.Observe(nil, &signpost.Message{ID: id, Attempts: attempt}, o)
+	c.Observe(context.Background(), &signpost.Message{ID: id, Attempts: attempt}, o)
 }
 
 func (c clerk) arrive(t *testing.T, secret signpost.Secret) {
@@ -133,7 +134,7 @@ func TestBooksThatDoNotBalance(t *testing.T) {
 			c.Accept(id)
 			o := dead
 			o.Attempt.Number = 2
-			c.Observe(nil, &signpost.Message{ID: id, Attempts: 1}, o)
+			c.Observe(context.Background(), &signpost.Message{ID: id, Attempts: 1}, o)
 		}, "outcome of attempt 2 after 1"},
 		{"delivered without an attempt", func(t *testing.T, c clerk) { c.Accept(id); c.outcome(1, delivered) }, "without an attempt"},
 		{"delivered to nobody", func(t *testing.T, c clerk) {
