@@ -12,7 +12,7 @@ import (
 // connection, and doesn't close it, would be left with an idle connection for each message.
 type openConnections struct {
 	dial func(ctx context.Context, network, address string) (net.Conn, error)
-	most int // to one address
+	most func() int // to one address
 
 	mu   sync.Mutex // protects the following field
 	open map[string]int
@@ -22,12 +22,22 @@ type openConnections struct {
 // are needed: where few requests fit on a connection, net/http may open one while another becomes free.
 const connectionsPerAttempt = 4
 
+// mostConnections is how many connections to one address may be open.
+func (s *Sender) mostConnections() int {
+	attempts := s.config.hostConcurrency
+	if s.alone {
+		attempts = max(attempts, int(s.calls.Load()))
+	}
+	return connectionsPerAttempt * attempts
+}
+
 // DialContext calls dial unless too many connections to the address are open.
 func (o *openConnections) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	most := o.most()
 	o.mu.Lock()
-	if o.open[address] >= o.most {
+	if o.open[address] >= most {
 		o.mu.Unlock()
-		return nil, fmt.Errorf("%d connections to %s are open already, and take no more requests", o.most, address)
+		return nil, fmt.Errorf("%d connections to %s are open already, and take no more requests", most, address)
 	}
 	o.open[address]++
 	o.mu.Unlock()

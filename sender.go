@@ -12,6 +12,7 @@ import (
 	"runtime/debug"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -32,6 +33,9 @@ type Sender struct {
 	config *config
 	urls   destinations
 	common *transport // for requests without a client certificate of their own
+
+	alone bool         // there is no dispatcher: the caller decides how many attempts are made at a time
+	calls atomic.Int64 // of Send, under way
 
 	mu         sync.Mutex // protects the following fields
 	transports map[*tls.Config]*transport
@@ -65,7 +69,11 @@ func NewSender(opts ...Option) (*Sender, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newSender(c)
+	s, err := newSender(c)
+	if err == nil {
+		s.alone = true
+	}
+	return s, err
 }
 
 func newSender(c *config) (*Sender, error) {
@@ -81,6 +89,8 @@ func newSender(c *config) (*Sender, error) {
 // m.Attempts. What is wrong is in the Attempt's Err or StatusCode; [Classify] says what it means,
 // [RetryPolicy.Decide] what to do.
 func (s *Sender) Send(ctx context.Context, m *Message) Attempt {
+	s.calls.Add(1)
+	defer s.calls.Add(-1)
 	now := time.Now()
 	to, err := s.prepare(ctx, now, m)
 	if err != nil {
@@ -301,7 +311,7 @@ func (s *Sender) newTransport(certificate *tls.Config) *transport {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(true)
-	connections := &openConnections{dial: s.dial, most: connectionsPerAttempt * s.config.hostConcurrency, open: make(map[string]int)}
+	connections := &openConnections{dial: s.dial, most: s.mostConnections, open: make(map[string]int)}
 	pool := &http.Transport{ // Proxy is nil: the environment's are ignored
 		DialContext:            connections.DialContext,
 		TLSClientConfig:        certificate,

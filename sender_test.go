@@ -15,6 +15,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -370,6 +371,33 @@ func TestRequestsShareNothing(t *testing.T) {
 		require.NoError(t, s.Send(ctx, message("http://a.example/?q")).Err)
 	}
 	assert.Equal(t, []string{"http://a.example/?q", "http://a.example/?q", "http://a.example/?q"}, seen)
+}
+
+// A Sender's caller decides how many attempts there are at a time, at one host too.
+func TestManyAttemptsAtOnce(t *testing.T) {
+	const n = 300
+	all := make(chan struct{})
+	var come atomic.Int32
+	srv := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		if come.Add(1) == n {
+			close(all)
+		}
+		<-all
+	}))
+	defer srv.Close()
+	s, err := signpost.NewSender(signpost.WithSecret(whsec), loopback, signpost.WithTimeout(time.Minute))
+	require.NoError(t, err)
+	defer s.CloseIdleConnections()
+	var wg sync.WaitGroup
+	for range n {
+		wg.Go(func() {
+			a := s.Send(ctx, &signpost.Message{URL: srv.URL, Payload: []byte(`{}`)})
+			if !assert.NoError(t, a.Err) && come.Add(1) == n {
+				close(all)
+			}
+		})
+	}
+	wg.Wait()
 }
 
 func TestErrorsAreBounded(t *testing.T) {
