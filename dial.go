@@ -2,6 +2,7 @@ package signpost
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -50,9 +51,12 @@ func (s *Sender) dialProxy(ctx context.Context, network, address string) (net.Co
 // useProxy returns a context for a request through a proxy: the connection that it gets loses dialProxy's deadline.
 func useProxy(ctx context.Context) context.Context {
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(got httptrace.GotConnInfo) {
-		if !got.Reused {
-			got.Conn.SetDeadline(time.Time{})
+		// An HTTP/1.1 connection that was dialled for another request, which then didn't need it, counts as reused. HTTP/2
+		// sets deadlines of its own, and tells who is first.
+		if t, ok := got.Conn.(*tls.Conn); ok && got.Reused && t.ConnectionState().NegotiatedProtocol == "h2" {
+			return
 		}
+		got.Conn.SetDeadline(time.Time{})
 	}})
 }
 

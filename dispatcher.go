@@ -378,6 +378,7 @@ func (d *Dispatcher) clock() {
 			now := time.Now()
 			d.mu.Lock()
 			d.wakeAt = time.Time{}
+			d.roomier = true // who failed may be forgotten, and may have more room
 			n := 0
 			for n < len(d.idle) && now.Sub(d.idle[n].since) >= workerIdle {
 				n++

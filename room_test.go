@@ -3,6 +3,8 @@ package signpost_test
 import (
 	"context"
 	"fmt"
+	"io"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -127,5 +129,49 @@ func TestBackpressureEndsWithTheDispatcher(t *testing.T) {
 		require.ErrorAs(t, d.Close(), &undelivered)
 		assert.ErrorIs(t, <-failed, signpost.ErrClosed)
 		assert.Len(t, undelivered.Messages, 1)
+	})
+}
+
+// Who is refused because its receiver fails, of which nothing is in the queue any more, isn't refused for as long as that
+// is remembered.
+func TestRoomForAFailingReceiver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, w, _ := start(t, signpost.WithBackpressure(), signpost.WithQueueBytes(100), signpost.WithMaxPayload(100),
+			signpost.WithRetryPolicy(signpost.RetryPolicy{MaxAttempts: 1}))
+		w.set(always(reply{status: 500}))
+		send(t, d, "http://a.example/")
+		synctest.Wait()
+		begin := time.Now()
+		_, err := d.Send(ctx, "http://a.example/", []byte(`"`+strings.Repeat("x", 98)+`"`))
+		require.NoError(t, err)
+		assert.Zero(t, time.Since(begin))
+	})
+}
+
+// A Send that waits because its receiver fails goes on when the receiver answers again, though nothing leaves the queue.
+func TestBackpressureEndsWhenTheReceiverRecovers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, w, _ := start(t, signpost.WithBackpressure(), signpost.WithQueueSize(8))
+		w.set(func(r *request) reply {
+			switch {
+			case r.host == "a.example" && r.path == "/" && r.n == 0:
+				return reply{err: io.ErrUnexpectedEOF}
+			case r.host == "a.example" && r.path == "/":
+				return reply{status: 404, retryAfter: "3600"} // the host is alive
+			case r.host == "a.example":
+				return reply{}
+			}
+			return reply{status: 503, retryAfter: "3600"}
+		})
+		send(t, d, "http://a.example/")
+		for i := range 6 {
+			send(t, d, fmt.Sprintf("http://b%d.example/", i))
+		}
+		synctest.Wait()
+		begin := time.Now()
+		_, err := d.Send(ctx, "http://a.example/new", []byte(`{}`))
+		require.NoError(t, err)
+		assert.Greater(t, time.Since(begin), time.Second, "the host fails, and there is room for one more message only")
+		assert.Less(t, time.Since(begin), 10*time.Second)
 	})
 }

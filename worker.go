@@ -95,6 +95,7 @@ func (d *Dispatcher) report(now time.Time, dl *delivery, j judgement) schedule.C
 		d.told++
 		d.count(j.outcome.State)
 	}
+	d.roomier = true // who no longer fails may have more room
 	return d.schedule.Report(now, &dl.item, j.result)
 }
 

@@ -42,37 +42,45 @@ var briefly = signpost.WithTimeout(300 * time.Millisecond)
 
 // h2Flood is a receiver that answers two requests on a connection with frames without end, and is healthy on the next one.
 func h2Flood(flood func(c *h2Conn, stream uint32) bool) func(t *testing.T) {
+	// On a busy machine the receiver may see the request when its time is over. Then there was no flood yet.
 	return func(t *testing.T) {
-		w := newWatch(t, trustingTests(), briefly, patient)
-		var frames atomic.Int64
-		r := newH2Receiver(w.scene, func(c *h2Conn) {
-			c.settings()
-			stream, ok := c.request()
-			if !ok {
-				return
-			}
-			read := c.alongside(func() { // what the flood is answered with, and one more request
-				if stream, ok := c.request(); ok {
-					c.goAway(stream, noError)
-					c.hang()
-				}
-			})
-			for flood(c, stream) { // until the client closes the connection
-				if frames.Add(1)%100 == 0 {
-					time.Sleep(time.Millisecond) // leaves others something of the machine
-				}
-			}
-			<-read
-		})
-		os := w.ends(w.send(r.URL))
-		h2TimedOut(t, os)
-		w.blamed(t, r.URL, len(os)-1)
-		accepted, posts := r.counts()
-		assert.GreaterOrEqual(t, accepted, 2)
-		assert.LessOrEqual(t, posts, len(os), "no more requests than attempts")
-		assert.Equal(t, len(os), begun(w.scene))
-		assert.Positive(t, frames.Load())
+		for tries := 0; !isFlooded(t, flood); tries++ {
+			require.Less(t, tries, 20, "the receiver never gets to flood")
+		}
 	}
+}
+
+// isFlooded reports whether there was a flood, and asserts what comes of it in any case.
+func isFlooded(t *testing.T, flood func(c *h2Conn, stream uint32) bool) bool {
+	w := newWatch(t, trustingTests(), briefly, patient)
+	var frames atomic.Int64
+	r := newH2Receiver(w.scene, func(c *h2Conn) {
+		c.settings()
+		stream, ok := c.request()
+		if !ok {
+			return
+		}
+		read := c.alongside(func() { // what the flood is answered with, and one more request
+			if stream, ok := c.request(); ok {
+				c.goAway(stream, noError)
+				c.hang()
+			}
+		})
+		for flood(c, stream) { // until the client closes the connection
+			if frames.Add(1)%100 == 0 {
+				time.Sleep(time.Millisecond) // leaves others something of the machine
+			}
+		}
+		<-read
+	})
+	os := w.ends(w.send(r.URL))
+	h2TimedOut(t, os)
+	w.blamed(t, r.URL, len(os)-1)
+	accepted, posts := r.counts()
+	assert.GreaterOrEqual(t, accepted, 2)
+	assert.LessOrEqual(t, posts, len(os), "no more requests than attempts")
+	assert.Equal(t, len(os), begun(w.scene))
+	return frames.Load() > 0
 }
 
 // h2TimedOut asserts that a message was delivered in the end, and that it ran out of time before.

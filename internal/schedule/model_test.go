@@ -34,6 +34,7 @@ type modelHost struct {
 	endpoints []*modelEndpoint
 	limiter   *rate.Limiter
 	answered  int64
+	spared    bool
 }
 
 func (h *modelHost) probes() bool { return h.failures >= 5 }
@@ -211,7 +212,7 @@ func (m *model) room(host, endpoint string, size int64) bool {
 			}
 		}
 	}
-	if failing && (free <= m.config.Messages/8 || freeBytes-size < m.config.Bytes/8) {
+	if failing && free < m.config.Messages && (free <= m.config.Messages/8 || freeBytes-size < m.config.Bytes/8) {
 		return false
 	}
 	return free > 0 && size <= freeBytes &&
@@ -261,11 +262,11 @@ func (m *model) mayTurn(h *modelHost, now time.Time) (may []*modelEndpoint) {
 	}
 	for _, e := range h.endpoints {
 		if e.count(due) > 0 && e.count(inFlight) < e.window && !e.blocked(now) &&
-			(!e.isFailing() || suspects < max(1, h.window/2)) && (!full || !e.isFailing() && e.count(inFlight) == 0) {
+			(!e.isFailing() || suspects < max(1, h.window/2)) && (!full || (!e.isFailing() || suspects == 0) && e.count(inFlight) == 0) {
 			may = append(may, e)
 		}
 	}
-	if sound := slices.DeleteFunc(slices.Clone(may), (*modelEndpoint).isFailing); h.probes() && len(sound) > 0 {
+	if sound := slices.DeleteFunc(slices.Clone(may), (*modelEndpoint).isFailing); h.probes() && !h.spared && len(sound) > 0 {
 		return sound
 	}
 	return may
@@ -304,6 +305,7 @@ func (m *model) next(now time.Time) *modelItem {
 			it = x
 		}
 	}
+	h.spared = h.probes() && !h.spared && !e.isFailing()
 	h.limiter.AllowN(now, 1)
 	m.seq++
 	it.state, it.began = inFlight, m.seq

@@ -62,7 +62,7 @@ func (p *pair) next() bool {
 	require.False(p.t, p.out[id] || p.done[id], "item %d is handed out twice", id)
 	e := it.endpoint
 	h := e.host
-	second := h.inFlight == 2 && h.window == 1 && !e.suspect && e.inFlight == 1 && h.probe == 0
+	second := h.inFlight == 2 && h.window == 1 && h.turns.suspects <= 1 && e.inFlight == 1 && h.probe == 0
 	mustHold(p.t, (h.inFlight <= h.window || second) && h.inFlight <= p.s.config.Window && e.inFlight <= e.window, "a turn beyond a window")
 	mustHold(p.t, !h.suspect || p.s.order.suspects <= p.s.half(), "failing hosts hold more than half of the workers")
 	mustHold(p.t, !e.suspect || h.turns.suspects <= h.half(), "failing endpoints hold more than half of their host's window")

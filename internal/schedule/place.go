@@ -18,6 +18,7 @@ type host struct {
 	answered  int64     // sequence number of its last answer
 	later     int64     // the last time that Later gave
 	lastErr   error
+	spared    bool                // the last probe went to an endpoint because it wasn't failing: the next one goes to whose turn it is
 	room      [1]slot[readyParty] // of turns.sound, while there is no more than one endpoint in it
 }
 
@@ -129,15 +130,16 @@ func (h *host) next(largest int) *party {
 	if full && (h.inFlight > 1 || h.probe > 0 || largest == 1) {
 		return nil
 	}
-	if h.turns.sound.len() > 0 && (full || h.probe > 0) {
+	if h.turns.sound.len() > 0 && (full && h.turns.suspects > 0 || h.probe > 0 && !h.spared) {
 		if _, p := h.turns.sound.min(); !full || p.inFlight == 0 {
 			return p.party
 		}
 	}
-	if full {
+	p := h.turns.next(h.half())
+	if full && p != nil && (h.turns.suspects > 0 || p.inFlight > 0) {
 		return nil
 	}
-	return h.turns.next(h.half())
+	return p
 }
 
 // nextTick is the end of the second that t is in. Idle endpoints are forgotten then, and their hosts with

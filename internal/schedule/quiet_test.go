@@ -96,3 +96,66 @@ func TestAProbeGoesToASoundEndpoint(t *testing.T) {
 	assert.Equal(t, "h/sound", it.endpoint.key)
 	require.Nil(t, s.Next(now), "one probe at a time")
 }
+
+// A host's probes may not all go to endpoints that aren't failing, or one that fails would never be tried again: the
+// attempts of such an endpoint may show nothing, or there may always be another one that is new.
+func TestProbesReachFailingEndpointsToo(t *testing.T) {
+	for name, c := range map[string]struct {
+		other func(i int) string
+		r     Result
+	}{
+		"beside attempts that show nothing": {func(int) string { return "/other" }, Result{}},
+		"beside new endpoints that fail":    {func(i int) string { return fmt.Sprint("/new", i) }, hung},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSchedule(Config{})
+			now := start
+			next := func() (it *Item) {
+				for it = s.Next(now); it == nil; it = s.Next(now) {
+					now = s.Wake()
+				}
+				return it
+			}
+			add(s, now, "h", "/failing", breakerThreshold+1)
+			for range breakerThreshold {
+				finish(s, now, []*Item{next()}, hung)
+			}
+			for i := range 10 {
+				add(s, now, "h", c.other(i), 1)
+				it := next()
+				if it.Value == "h/failing" {
+					return
+				}
+				finish(s, now, []*Item{it}, c.r)
+			}
+			t.Error("it is never tried")
+		})
+	}
+}
+
+// A failing endpoint has the one or the other place of its host, however many others there are.
+func TestAFailingEndpointHasAPlaceBesideSoundOnes(t *testing.T) {
+	s := newSchedule(Config{})
+	now := start
+	add(s, now, "h", "/failing", 3)
+	for range 2 {
+		finish(s, now, []*Item{s.Next(now)}, hung)
+	}
+	require.Equal(t, 1, s.hosts["h"].window)
+	busy := Result{Endpoint: Failure, Host: Success, Throttle: true} // 429
+	var last *Item
+	for i := range 10 { // each is answered when the next one is under way
+		now = now.Add(time.Second)
+		add(s, now, "h", fmt.Sprint("/new", i), 1)
+		it := s.Next(now)
+		require.NotNil(t, it)
+		if it.Value == "h/failing" {
+			return
+		}
+		if last != nil {
+			finish(s, now, []*Item{last}, busy)
+		}
+		last = it
+	}
+	t.Error("it is never tried")
+}

@@ -139,7 +139,7 @@ func (s *Schedule) Room(hostKey, endpointKey string, size int64) bool {
 		return false
 	}
 	isFailing := h != nil && h.suspect || e != nil && e.suspect
-	return !isFailing || free > s.config.Messages/reserve && freeBytes-size >= s.config.Bytes/reserve
+	return !isFailing || s.counts.Held() == 0 || free > s.config.Messages/reserve && freeBytes-size >= s.config.Bytes/reserve
 }
 
 // HostRoom reports whether Room could be true for some endpoint of a host.
@@ -268,6 +268,7 @@ func (s *Schedule) Next(now time.Time) *Item {
 	it.began = s.seq
 	it.state = inFlight
 	s.counts.InFlight++
+	h.spared = h.probe > 0 && !h.spared && !e.suspect
 	h.begin(s.seq)
 	e.begin(s.seq)
 	// An endpoint's window is in use when it is full. A host's must leave room for as many as are in flight: when it

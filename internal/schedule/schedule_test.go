@@ -289,9 +289,11 @@ func TestFailingReceiversLeaveRoom(t *testing.T) {
 	add(s, now, "dead", "/", 1)
 	items, _ = takeTurns(s, now)
 	finish(s, now, items, hung)
+	assert.True(t, s.Room("dead", "dead/", 80_000), "where nothing is held there is nobody to leave room for")
+	s.Add(now, &Item{}, Arrival{Host: "alive", Endpoint: "alive/", At: now, Deadline: now.Add(time.Hour)})
 	assert.True(t, s.Room("dead", "dead/", 70_000))
 	assert.False(t, s.Room("dead", "dead/", 70_001), "in bytes, too")
-	assert.True(t, s.Room("alive", "alive/", 80_000))
+	assert.True(t, s.Room("other", "other/", 80_000))
 }
 
 func TestForgetting(t *testing.T) {
