@@ -38,7 +38,7 @@ because receivers share hosts: one customer's dead hook on a platform must not h
   - Every host and endpoint has a circuit breaker. After five failures in a row there is one probe at a time,
     at intervals from 1 s to 5 min. What waits behind it spends no attempts.
   - Failing hosts together hold at most half of the workers; failing endpoints at most half of their host's
-    window. When that is down to one, there is a second place for an endpoint that isn't failing.
+    window. When that is down to one, there is a second place, and a failing endpoint has one of the two at most.
   - Every host has a rate limit, [WithRateLimit].
   - A Retry-After of a 429 or 503 holds the endpoint; never shorter than asked, never longer than
     [RetryPolicy].MaxRetryAfter.

@@ -122,9 +122,9 @@ func (s *Schedule) placeHost(h *host, now int64) {
 
 // next is the endpoint of h whose turn it is; nil if there is none. largest is the largest window that h may have.
 //
-// A host whose window is down to one has a second place, for an endpoint that isn't failing and has none in flight: or
-// one that hangs would stop all the others, and nothing could tell any more whose fault it is. For the same reason a
-// probe goes to an endpoint that isn't failing, if there is one.
+// A host whose window is down to one has a second place, for another endpoint, and at most one of the two is for a failing
+// endpoint: or one that hangs would stop all the others, and nothing could tell any more whose fault it is. For the same
+// reason every other probe goes to an endpoint that isn't failing, if there is one.
 func (h *host) next(largest int) *party {
 	full := h.inFlight >= h.window
 	if full && (h.inFlight > 1 || h.probe > 0 || largest == 1) {
