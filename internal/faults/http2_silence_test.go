@@ -54,9 +54,13 @@ func silentHTTP2(t *testing.T) {
 		assert.Zero(t, o.Attempt.StatusCode)
 	}
 	awaitWord(t, p.left, "the client to close the silent connection")
-	assert.EqualValues(t, 2, p.accepted.Load(), "one new connection")
+	// One new connection, or more where the machine is so busy that an attempt over a new one takes too long.
+	accepted := int(p.accepted.Load())
+	assert.GreaterOrEqual(t, accepted, 2)
+	assert.LessOrEqual(t, accepted, len(os))
 	_, posts := r.counts()
-	assert.Equal(t, 1, posts-before)
+	assert.GreaterOrEqual(t, posts-before, 1)
+	assert.LessOrEqual(t, posts-before, len(os)-2, "two attempts at least were lost on the silent one")
 	assert.Equal(t, 3+len(os), begun(w.scene))
 }
 

@@ -2,12 +2,15 @@ package main
 
 import (
 	"crypto/tls"
+	"fmt"
 	"io"
 	"log"
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"os"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -38,7 +41,11 @@ type endpoint struct {
 	ill   atomic.Int32 // the kind of its own, if it isn't 0: then the host's doesn't count
 }
 
-// newHost starts a host of the kind fine. Its endpoints' paths are their indices.
+// ourPath is what the paths of this process's endpoints begin with; their indices follow. Another soak on this machine may
+// take the port of a host that refuses connections for a while: then it gets requests that aren't its own.
+var ourPath = fmt.Sprintf("/%d-%d/", os.Getpid(), time.Now().UnixNano())
+
+// newHost starts a host of the kind fine.
 func newHost(certs *certificates, speaks protocol, endpoints []*endpoint, v *signpost.Verifier, tell func(line)) (*host, error) {
 	h := &host{
 		tls: speaks != plain, http2: speaks == http2, endpoints: endpoints, tell: tell, verifier: v, conns: make(map[net.Conn]bool),
@@ -57,7 +64,7 @@ func newHost(certs *certificates, speaks protocol, endpoints []*endpoint, v *sig
 	}
 	h.address = h.listener.Addr().String()
 	for i, e := range endpoints {
-		e.url = scheme + h.address + "/" + strconv.Itoa(i)
+		e.url = scheme + h.address + ourPath + strconv.Itoa(i)
 	}
 	return h, nil
 }
@@ -193,7 +200,12 @@ func (h *host) kindOf(e *endpoint) int {
 
 // ServeHTTP answers a request as the endpoint's kind does, and tells what has arrived.
 func (h *host) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	i, err := strconv.Atoi(r.URL.Path[1:])
+	index, ours := strings.CutPrefix(r.URL.Path, ourPath)
+	if !ours {
+		w.WriteHeader(http.StatusMisdirectedRequest)
+		return
+	}
+	i, err := strconv.Atoi(index)
 	if err != nil || i < 0 || i >= len(h.endpoints) { // somebody has followed a redirect
 		i = 0
 	}
@@ -207,8 +219,12 @@ func (h *host) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return // it broke off: nothing has arrived
 	}
+	err = h.verifier.Verify(r.Header, body)
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "soak: a request to %s, %d bytes, %v: %v\n", r.URL, len(body), r.Header, err)
+	}
 	h.tell(line{
-		id: r.Header.Get("Webhook-Id"), place: e.place, kind: k, verified: h.verifier.Verify(r.Header, body) == nil,
+		id: r.Header.Get("Webhook-Id"), place: e.place, kind: k, verified: err == nil,
 		sent: sentAt(body), at: time.Now().UnixNano(),
 	})
 	kinds[k].answer(h, w, r)

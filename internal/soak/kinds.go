@@ -134,7 +134,7 @@ func retryAfter(code int) answer {
 // redirect points at the same host, with the status that keeps method and body: who followed it would be found out,
 // because more requests than attempts would arrive.
 func redirect(_ *host, w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Location", "/elsewhere")
+	w.Header().Set("Location", ourPath+"elsewhere")
 	w.WriteHeader(http.StatusTemporaryRedirect)
 }
 
