@@ -27,6 +27,8 @@ import (
 //     no errand is left, or with ctx.
 //   - With a Queue, the receiver: started by New, takes leases while the schedule has room. Ends when intake
 //     does.
+//   - With a HoldingQueue, the holder: started when there is something to be held back, or no longer. Ends when the
+//     queue has been told, or with ctx.
 //   - With a SharedQueue, the sharer: started by New, asks for the number of consumers. Ends with ctx.
 //
 // All of them are counted in wg; Shutdown returns after the last.
@@ -40,13 +42,14 @@ import (
 //
 // closed is set: Send and the receiver take nothing in any more. When the schedule and the errands are empty,
 // or a caller's time is over, ended is set: no turn is handed out any more; then ctx is cancelled, the
-// goroutines end, and what is left is collected.
+// goroutines end, and what is left is collected. At last every hold of a HoldingQueue is ended.
 
 // A Dispatcher delivers messages: it owns a schedule of what is to be sent and a pool of workers that send it.
 // Its methods are safe for concurrent use. [New] starts it; Shutdown or Close ends it, and every goroutine with it.
 type Dispatcher struct {
 	config *config
 	sender *Sender
+	holder HoldingQueue // nil: there is no queue, or it can't
 
 	ctx    context.Context // ends when everything must
 	cancel context.CancelFunc
@@ -79,6 +82,7 @@ type Dispatcher struct {
 	hungry    bool // the receiver waits for room
 	roomier   bool // there is more room than when the waiters were last looked at, or one more waiter
 	enqueuing int  // calls of the queue's Enqueue
+	telling   bool // the holder runs
 }
 
 // A delivery is a message in the schedule.
@@ -108,11 +112,14 @@ func New(opts ...Option) (*Dispatcher, error) {
 		room:     make(chan struct{}, 1),
 		drained:  make(chan struct{}),
 		finished: make(chan struct{}),
-		schedule: schedule.New(schedule.Config{
-			Workers: c.workers, Window: c.hostConcurrency, Messages: c.queueSize, Bytes: c.queueBytes,
-			Limit: c.limit, Burst: c.burst,
-		}, time.Now()),
 	}
+	if c.workers > 0 {
+		d.holder, _ = c.queue.(HoldingQueue)
+	}
+	d.schedule = schedule.New(schedule.Config{
+		Workers: c.workers, Window: c.hostConcurrency, Messages: c.queueSize, Bytes: c.queueBytes,
+		Limit: c.limit, Burst: c.burst, Holds: d.holder != nil,
+	}, time.Now())
 	d.timer.Stop()
 	d.ctx, d.cancel = context.WithCancel(context.Background())
 	d.intake, d.stop = context.WithCancel(d.ctx)
@@ -279,6 +286,11 @@ func (d *Dispatcher) unlock(now time.Time) {
 		d.wg.Add(1)
 		start++
 	}
+	hold := d.schedule.HasHolds() && !d.telling && !d.ended
+	if hold {
+		d.telling = true
+		d.wg.Add(1)
+	}
 	feed := d.hungry && d.mayReceive()
 	if feed {
 		d.hungry = false
@@ -299,6 +311,9 @@ func (d *Dispatcher) unlock(now time.Time) {
 	}
 	for range start {
 		go d.runErrands()
+	}
+	if hold {
+		go d.tellHolds()
 	}
 	for _, w := range admitted {
 		close(w.done)
@@ -490,6 +505,9 @@ func (d *Dispatcher) end() {
 		}
 		slices.SortFunc(e.Messages, func(a, b *Message) int { return a.CreatedAt.Compare(b.CreatedAt) })
 		d.result = e
+	}
+	if d.holder != nil {
+		d.endHolds()
 	}
 	close(d.finished)
 }

@@ -45,6 +45,13 @@ because receivers share hosts: one customer's dead hook on a platform must not h
   - Room in the queue is shared: whoever holds much of it gets no more when little is left, and who fails
     gets nothing of the last eighth, so that dead receivers never fill it for the others.
 
+# Durable queues
+
+With [WithQueue] messages are kept by a [Queue], and the schedule takes as many of them as it has room for. What
+belongs to a host or endpoint that is paused, or has its share of the room, goes back to the queue. A
+[HoldingQueue] is asked to hold back the rest of it, so that what waits for a dead receiver costs nothing. Of a
+[SharedQueue] each dispatcher keeps its part of the rate limit.
+
 # Signatures
 
 By default messages are signed as Standard Webhooks 1.0.0 (https://www.standardwebhooks.com) says, with

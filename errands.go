@@ -31,10 +31,13 @@ func (d *Dispatcher) bury(dl *delivery, reason error) {
 }
 
 // putBack has leases deferred until the given time or, the more they are, some time later: they must not come back
-// all at once. It requires that mu is held.
+// all at once. To a queue that can hold them back that is no matter. It requires that mu is held.
 func (d *Dispatcher) putBack(items []*schedule.Item, until time.Time) {
 	for _, it := range items {
-		later := rand.N(deferSpread + time.Duration(len(items))*deferSpread/100)
+		var later time.Duration
+		if d.holder == nil {
+			later = rand.N(deferSpread + time.Duration(len(items))*deferSpread/100)
+		}
 		d.addErrand(errand{delivery: it.Value.(*delivery), outcome: Outcome{State: Deferred, RetryAt: until.Add(later)}})
 	}
 }

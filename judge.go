@@ -43,8 +43,8 @@ func (d *Dispatcher) judge(a Attempt) (j judgement) {
 }
 
 // follow draws the conclusions of an attempt that concern other messages: those that wait for an endpoint
-// that is gone are dead, and those that wait behind a pause go back to their queue, where they take no room.
-// It requires that mu is held.
+// that is gone are dead, and those that wait behind a pause go back to their queue, where they take no room. What the queue has besides
+// is held back, if it can do that: the schedule sees to it. It requires that mu is held.
 func (d *Dispatcher) follow(now time.Time, dl *delivery, j judgement, change schedule.Change) {
 	if j.outcome.State == Delivered {
 		return

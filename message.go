@@ -25,6 +25,30 @@ type Message struct {
 	Attempts  int         // attempts made so far
 }
 
+// Host returns the host that m goes to: the name of its URL in lower case, without a trailing dot, and the port, as in
+// "example.com:443". It is what [WithRateLimit], windows and circuit breakers are counted by, and [HostStats] named by;
+// all spellings of a name or an IP address have the same. It is "" if the URL is not one that Send accepts. It is
+// derived from the URL anew each time: a microsecond or so, more for a name beyond ASCII.
+func (m *Message) Host() string {
+	to, err := parseURL(m.URL)
+	if err != nil {
+		return ""
+	}
+	return to.host
+}
+
+// Endpoint returns the endpoint that m goes to: the URL with its host as in Host and without query and fragment, as in
+// "https://example.com:443/hook". It is what Retry-After, windows and circuit breakers of endpoints are counted by. It
+// has neither password nor query, so that it may be stored and logged. No endpoint belongs to two hosts, and none is
+// equal to a host. It is "" if the URL is not one that Send accepts. It is derived from the URL anew each time.
+func (m *Message) Endpoint() string {
+	to, err := parseURL(m.URL)
+	if err != nil {
+		return ""
+	}
+	return to.endpoint
+}
+
 // An Attempt is one request and what came of it.
 type Attempt struct {
 	Number     int           // 1 for the first

@@ -175,9 +175,8 @@ func TestShutdownReturnsLeases(t *testing.T) {
 
 // What belongs to a paused endpoint goes back to the queue, without an attempt and not before the pause is over.
 func TestPausedMessagesGoBack(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		q := memqueue.New()
-		d, w, l := start(t, signpost.WithQueue(q), signpost.WithRateLimit(rate.Inf, 0))
+	eachQueue(t, func(t *testing.T, queue signpost.Queue, q *memqueue.Queue) {
+		d, w, l := start(t, signpost.WithQueue(queue), signpost.WithRateLimit(rate.Inf, 0))
 		w.set(func(r *request) reply {
 			if strings.HasPrefix(r.path, "/busy") && r.path == "/busy?0" && r.n == 0 {
 				return reply{status: 429, retryAfter: "600"}
@@ -210,9 +209,8 @@ func TestPausedMessagesGoBack(t *testing.T) {
 
 // A dead host with many messages never holds more than its share of the window, and the others' are delivered.
 func TestDeadHostDoesNotFillTheWindow(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		q := memqueue.New()
-		d, w, l := start(t, signpost.WithQueue(q), signpost.WithQueueSize(100), signpost.WithRateLimit(rate.Inf, 0), signpost.WithTimeout(2*time.Second),
+	eachQueue(t, func(t *testing.T, queue signpost.Queue, q *memqueue.Queue) {
+		d, w, l := start(t, signpost.WithQueue(queue), signpost.WithQueueSize(100), signpost.WithRateLimit(rate.Inf, 0), signpost.WithTimeout(2*time.Second),
 			signpost.WithRetryPolicy(signpost.RetryPolicy{MaxAge: time.Hour}))
 		w.set(func(r *request) reply {
 			if r.host == "dead.example" {
@@ -247,9 +245,8 @@ func TestHealthyHostsBesideABacklog(t *testing.T) {
 		"hangs": {takes: -1}, "answers 500": {status: 500}, "slow": {takes: 10 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				q := memqueue.New()
-				d, w, l := start(t, signpost.WithQueue(q), signpost.WithQueueSize(1000))
+			eachQueue(t, func(t *testing.T, queue signpost.Queue, q *memqueue.Queue) {
+				d, w, l := start(t, signpost.WithQueue(queue), signpost.WithQueueSize(1000))
 				w.set(func(r *request) reply {
 					if r.host == "bad.example" {
 						return bad

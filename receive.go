@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"github.com/signpost-go/signpost/internal/schedule"
 )
 
 const (
@@ -53,7 +55,7 @@ func (d *Dispatcher) awaitRoom() bool {
 
 // mayReceive requires that mu is held.
 func (d *Dispatcher) mayReceive() bool {
-	return !d.schedule.Full(int64(d.config.maxPayload)) && d.open < manyErrands
+	return !d.schedule.Full(int64(d.config.maxPayload)) && d.open < manyErrands && !d.telling
 }
 
 // accept takes a leased message into the schedule, or sees to what else must become of it.
@@ -87,10 +89,63 @@ func (d *Dispatcher) accept(lease Lease) {
 		if !blocked {
 			until = now
 		}
-		until = d.schedule.Later(until, to.host).Add(rand.N(deferSpread))
-		d.addErrand(errand{delivery: dl, outcome: Outcome{State: Deferred, RetryAt: until}})
+		d.addErrand(errand{delivery: dl, outcome: Outcome{State: Deferred, RetryAt: d.comesAgain(now, until, to)}})
 	}
 	d.unlock(now)
+}
+
+// comesAgain is when a message comes again that is refused until the given time at least. A queue that can hold back
+// others like it is asked to; all that come nevertheless are spread. It requires that mu is held.
+func (d *Dispatcher) comesAgain(now, until time.Time, to *destination) time.Time {
+	if d.holder != nil {
+		var again bool
+		if until, again = d.schedule.HoldBack(now, to.host, to.endpoint); !again {
+			return until
+		}
+	}
+	return d.schedule.Later(until, to.host).Add(rand.N(deferSpread))
+}
+
+// tellHolds is the holder's goroutine: it tells the queue what to hold back, in the order in which that was decided.
+// The receiver waits for it, so that it isn't given what was just refused.
+func (d *Dispatcher) tellHolds() {
+	defer d.wg.Done()
+	defer func() { // even if the queue has called runtime.Goexit
+		d.mu.Lock()
+		d.telling = false
+		d.unlock(time.Now())
+	}()
+	for {
+		d.mu.Lock()
+		h, ok := schedule.Hold{}, false
+		if !d.ended {
+			h, ok = d.schedule.TakeHold()
+		}
+		d.mu.Unlock()
+		if !ok {
+			return
+		}
+		d.tell(h)
+	}
+}
+
+func (d *Dispatcher) tell(h schedule.Hold) {
+	d.guard("the queue's Hold", func() { d.holder.Hold(h.Key, h.Until) })
+}
+
+// endHolds ends every hold: the queue may outlive the dispatcher, and what was held back for it mustn't wait any
+// longer. It requires that no other goroutine is left.
+func (d *Dispatcher) endHolds() {
+	d.mu.Lock()
+	d.schedule.EndHolds(time.Now())
+	var holds []schedule.Hold
+	for h, ok := d.schedule.TakeHold(); ok; h, ok = d.schedule.TakeHold() {
+		holds = append(holds, h)
+	}
+	d.mu.Unlock()
+	for _, h := range holds {
+		d.tell(h)
+	}
 }
 
 // share is the sharer's goroutine: it keeps this dispatcher's part of the per-host rate limit.

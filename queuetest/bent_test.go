@@ -3,6 +3,7 @@ package queuetest
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/signpost-go/signpost"
 	"github.com/signpost-go/signpost/internal/memqueue"
@@ -17,6 +18,21 @@ type bent struct {
 	message func(m *signpost.Message) *signpost.Message
 	settle  func(ctx context.Context, l signpost.Lease, o signpost.Outcome) error
 	close   func() error
+	hold    func(q memqueue.Holding, key string, until time.Time)
+}
+
+// bentHolding is the HoldingQueue that a bent queue is.
+type bentHolding struct {
+	*bent
+	holding memqueue.Holding
+}
+
+func (b bentHolding) Hold(key string, until time.Time) {
+	if b.bent.hold != nil {
+		b.bent.hold(b.holding, key, until)
+	} else {
+		b.holding.Hold(key, until)
+	}
 }
 
 func (b *bent) Enqueue(ctx context.Context, msgs ...*signpost.Message) error {
@@ -100,6 +116,11 @@ func settles(change func(o *signpost.Outcome)) func(q *memqueue.Queue) *bent {
 // settlesWith bends what Settle does.
 func settlesWith(f func(ctx context.Context, l signpost.Lease, o signpost.Outcome) error) func(q *memqueue.Queue) *bent {
 	return func(q *memqueue.Queue) *bent { return &bent{Queue: q, settle: f} }
+}
+
+// holds bends what Hold does.
+func holds(f func(q memqueue.Holding, key string, until time.Time)) func(q *memqueue.Queue) *bent {
+	return func(q *memqueue.Queue) *bent { return &bent{Queue: q, hold: f} }
 }
 
 // A set of message IDs.

@@ -26,7 +26,7 @@ type broken struct {
 }
 
 func TestBrokenQueuesFail(t *testing.T) {
-	all := slices.Concat(brokenEnqueue(), brokenReceive(), brokenSettle(), brokenSettleAgain(), brokenClose(), brokenReopened())
+	all := slices.Concat(brokenEnqueue(), brokenReceive(), brokenSettle(), brokenSettleAgain(), brokenClose(), brokenReopened(), brokenHold())
 	found := map[string]bool{}
 	for _, b := range all {
 		found[b.check] = true
@@ -63,6 +63,7 @@ func TestBrokenQueuesFail(t *testing.T) {
 const (
 	checkGoroutines = "Close leaves no goroutines"
 	checkLoad       = "under load nothing is lost or doubled"
+	checkHoldLoad   = "under load with holds nothing is lost or doubled"
 )
 
 // run has the broken queue checked.
@@ -71,17 +72,17 @@ func (b broken) run(t *testing.T) *recorder {
 	if i < 0 {
 		return &recorder{TB: t}
 	}
-	var opened []*memqueue.Queue
+	var opened []memqueue.Holding
 	h := Harness{Open: func(testing.TB) signpost.Queue {
-		q := memqueue.New()
+		q := memqueue.NewHolding()
 		if n := len(opened); n > 0 {
 			q = opened[n-1].Reopen()
 		}
 		opened = append(opened, q)
-		return b.bend(q)
+		return bentHolding{b.bend(q.Queue), q}
 	}}
 	l := limits{patience: 2 * time.Second, slack: 300 * time.Millisecond, quiet: 50 * time.Millisecond}
-	if b.check == checkLoad { // it must come to its end, all but for one message
+	if b.check == checkLoad || b.check == checkHoldLoad { // it must come to its end, all but for one message
 		l.patience = 6 * time.Second
 	}
 	r := record(t, checks()[i], h, l)

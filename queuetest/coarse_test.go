@@ -19,7 +19,7 @@ import (
 // may: it takes its time, it is late, it doesn't know IDs again, a call that returns an error has worked, in
 // part, and what Settle puts back with an error comes twice.
 type coarse struct {
-	*memqueue.Queue
+	memqueue.Holding
 	count *atomic.Int64 // over all that share the storage
 	late  time.Duration
 	twice *set // of the queue's own IDs
@@ -99,6 +99,13 @@ func (l *coarseLease) Settle(ctx context.Context, o signpost.Outcome) error {
 	return err
 }
 
+func (c *coarse) Hold(key string, until time.Time) {
+	if until.After(time.Now()) {
+		until = until.Add(c.late).Truncate(c.late)
+	}
+	c.Holding.Hold(key, until)
+}
+
 func TestLeewayIsGiven(t *testing.T) {
 	for _, c := range checks() {
 		t.Run(c.name, func(t *testing.T) {
@@ -106,14 +113,14 @@ func TestLeewayIsGiven(t *testing.T) {
 				t.Parallel()
 			}
 			const late = 100 * time.Millisecond
-			q, count := (*memqueue.Queue)(nil), new(atomic.Int64)
+			q, count := memqueue.Holding{}, new(atomic.Int64)
 			h := Harness{Late: late, Partial: true, Open: func(testing.TB) signpost.Queue {
-				if q == nil {
-					q = memqueue.New()
+				if q.Queue == nil {
+					q = memqueue.NewHolding()
 				} else {
 					q = q.Reopen()
 				}
-				return &coarse{Queue: q, count: count, late: late, twice: newSet(), again: make(chan signpost.Lease, 100)}
+				return &coarse{Holding: q, count: count, late: late, twice: newSet(), again: make(chan signpost.Lease, 100)}
 			}}
 			l := patient()
 			l.quiet = 0 // more than Late passes anyway

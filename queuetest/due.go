@@ -89,8 +89,8 @@ func waitingComeWhenDue(s *session) {
 		}
 		done[id] = true
 		if other, ahead := settlers.longestDue(id, at); ahead > s.h.Late+100*time.Millisecond { // the order of neighbours is no matter
-			s.t.Fatalf("message %q came before %q, which was due %v earlier: what is due earlier comes earlier, give or take Harness.Late (%v)",
-				id, other, ahead, s.h.Late)
+			s.t.Fatalf("message %q came before %q, which was due %v earlier: "+
+				"what is due earlier comes earlier, to one endpoint, give or take Harness.Late (%v)", id, other, ahead, s.h.Late)
 		}
 		settlers.settle(r, delivered(r.Message()))
 		if len(done) == (n-far)/2 {

@@ -28,9 +28,12 @@ type progress struct {
 	retryAt   time.Time // zero: not leased yet
 }
 
-// loadIsDelivered has 8 producers and 8 consumers. Some messages are retried and some deferred, once.
-func loadIsDelivered(s *session) {
-	const producers, consumers, each = 8, 8, 250
+func loadIsDelivered(s *session) { s.load(250, nil) }
+
+// load has 8 producers, of so many messages each, and 8 consumers. Some messages are retried and some deferred, once.
+// Something else may be done until all are delivered.
+func (s *session) load(each int, beside func(ctx context.Context)) {
+	const producers, consumers = 8, 8
 	ctx, cancel := s.context()
 	defer cancel()
 	receiving, stop := context.WithCancel(ctx)
@@ -42,11 +45,18 @@ func loadIsDelivered(s *session) {
 			l.all[loadID(p, i)] = &progress{state: states[i%len(states)]}
 		}
 	}
-	s.together("Enqueue, Receive or Settle", producers+consumers, func(i int) (err error) {
-		if i < producers {
+	n := producers + consumers
+	if beside != nil {
+		n++
+	}
+	s.together("Enqueue, Receive or Settle", n, func(i int) (err error) {
+		switch {
+		case i < producers:
 			err = l.produce(i, each)
-		} else {
+		case i < producers+consumers:
 			err = l.consume(receiving)
+		default:
+			beside(receiving)
 		}
 		if err != nil {
 			stop()

@@ -3,7 +3,9 @@
 // [Run] holds a queue to its contract, one subtest for each thing that a dispatcher relies on. It works in
 // real time and takes some seconds with a fast queue. It stays within what the contract says: a message may
 // come twice only where something went wrong before, and how late one may come is the implementation's to
-// declare. No order is demanded beyond that: what is due earlier comes earlier, give or take [Harness].Late.
+// declare. What is due earlier must come earlier among the messages of one endpoint, give or take
+// [Harness].Late; beyond that no order is demanded, so a queue may serve endpoints in turn. What a
+// [signpost.HoldingQueue] does is tested if the queue is one.
 package queuetest
 
 import (
@@ -22,7 +24,7 @@ type Harness struct {
 	Open func(t testing.TB) signpost.Queue
 
 	// Late is how much later than due a message may come: after Enqueue, after its RetryAt, and after Open if
-	// its lease was left unsettled. The suite adds two seconds for a busy machine.
+	// its lease was left unsettled; and after a hold has ended. The suite adds two seconds for a busy machine.
 	Late time.Duration
 
 	// Volatile says that nothing survives Close. What must survive it goes untested.
@@ -91,12 +93,21 @@ func checks() []check {
 		{"Close leaves a queue that returns errors", false, closedReturnsErrors},
 		{"Close leaves no goroutines", false, closeLeavesNoGoroutines},
 
+		{"Hold keeps back a host's messages and no others", false, holding(holdsHost)},
+		{"Hold keeps back an endpoint's messages and no others", false, holding(holdsEndpoint)},
+		{"Hold keeps back what comes later, too", false, holding(holdsWhatComes)},
+		{"Hold replaces the one before", false, holding(holdIsReplaced)},
+		{"Hold is over when its time has passed", false, holding(holdPasses)},
+		{"Hold for a time that is past ends it", false, holding(holdEnds)},
+
 		{"reopened, messages are there", true, messagesSurvive},
 		{"reopened, unsettled leases come back", true, leasesComeBack},
 		{"reopened, old leases are lost", true, oldLeasesAreLost},
 		{"reopened, outcomes hold", true, outcomesSurvive},
 		{"reopened after Close under load, nothing is lost", true, loadSurvivesClose},
+		{"reopened, nothing is held back", true, holding(holdsAreForgotten)},
 
 		{"under load nothing is lost or doubled", false, loadIsDelivered},
+		{"under load with holds nothing is lost or doubled", false, holding(loadSurvivesHolds)},
 	}
 }

@@ -30,6 +30,20 @@ func TestMemqueue(t *testing.T) {
 	Run(t, func(*testing.T) Harness { return inMemory() })
 }
 
+func TestMemqueueThatHolds(t *testing.T) {
+	Run(t, func(*testing.T) Harness {
+		var q memqueue.Holding
+		return Harness{Open: func(testing.TB) signpost.Queue {
+			if q.Queue == nil {
+				q = memqueue.NewHolding()
+			} else {
+				q = q.Reopen()
+			}
+			return q
+		}}
+	})
+}
+
 func inMemory() Harness {
 	var q *memqueue.Queue
 	return Harness{Open: func(testing.TB) signpost.Queue {

@@ -8,7 +8,6 @@ package memqueue
 
 import (
 	"bytes"
-	"container/heap"
 	"context"
 	"errors"
 	"fmt"
@@ -26,7 +25,7 @@ type Queue struct {
 	mu      sync.Mutex // protects the following fields
 	fail    func(op string) error
 	known   map[string]bool // every ID that was ever enqueued
-	waiting entries         // a heap: what is due first comes first
+	waiting lines
 	leased  map[*lease]bool
 	dead    []DeadLetter
 	puts    uint64        // messages put into waiting so far
@@ -43,7 +42,7 @@ type DeadLetter struct {
 
 // New returns an empty queue.
 func New() *Queue {
-	return &Queue{known: map[string]bool{}, leased: map[*lease]bool{}, changed: make(chan struct{})}
+	return &Queue{known: map[string]bool{}, waiting: newLines(), leased: map[*lease]bool{}, changed: make(chan struct{})}
 }
 
 // Reopen ends q as a crash does and returns a queue that has its messages: those that wait, and those whose
@@ -59,9 +58,13 @@ func (q *Queue) Reopen() *Queue {
 	next.known, q.known = q.known, map[string]bool{}
 	next.dead, q.dead = q.dead, nil
 	next.puts = q.puts
-	next.waiting, q.waiting = q.waiting, nil
+	for e := range q.waiting.all {
+		e.place = place{}
+		next.waiting.push(e)
+	}
+	q.waiting = newLines()
 	for l := range q.leased {
-		heap.Push(&next.waiting, l.entry)
+		next.waiting.push(l.entry)
 	}
 	q.leased = map[*lease]bool{}
 	return next
@@ -87,7 +90,7 @@ func (q *Queue) Enqueue(ctx context.Context, msgs ...*signpost.Message) error {
 	for _, m := range msgs {
 		if !q.known[m.ID] {
 			q.known[m.ID] = true
-			q.put(&entry{message: clone(m)}, now)
+			q.put(newEntry(m), now)
 		}
 	}
 	return nil
@@ -118,13 +121,13 @@ func (q *Queue) next() (l signpost.Lease, changed <-chan struct{}, wait time.Dur
 	switch {
 	case q.closed:
 		return nil, nil, 0, ErrClosed
-	case len(q.waiting) == 0:
+	case q.waiting.n == 0:
 		return nil, q.changed, 0, nil
 	}
-	if wait := time.Until(q.waiting[0].due); wait > 0 {
+	if wait := time.Until(q.waiting.first()); wait > 0 {
 		return nil, q.changed, wait, nil
 	}
-	e := heap.Pop(&q.waiting).(*entry)
+	e := q.waiting.pop()
 	given := &lease{queue: q, message: clone(&e.message), entry: e}
 	q.leased[given] = true
 	return given, nil, 0, nil
@@ -176,7 +179,7 @@ func (q *Queue) Fail(f func(op string) error) {
 func (q *Queue) Len() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return len(q.waiting) + len(q.leased)
+	return q.waiting.n + len(q.leased)
 }
 
 // Dead returns the dead letters in the order in which they came.
@@ -208,7 +211,12 @@ func (q *Queue) refusal(ctx context.Context, op string) error {
 func (q *Queue) put(e *entry, due time.Time) {
 	q.puts++
 	e.due, e.put = due, q.puts
-	heap.Push(&q.waiting, e)
+	q.waiting.push(e)
+	q.wake()
+}
+
+// wake has calls that wait look again. It requires that mu is held.
+func (q *Queue) wake() {
 	close(q.changed)
 	q.changed = make(chan struct{})
 }
@@ -258,35 +266,6 @@ func (l *lease) Settle(ctx context.Context, o signpost.Outcome) error {
 	l.settled = true
 	delete(q.leased, l)
 	return nil
-}
-
-// An entry is a message that has not ended.
-type entry struct {
-	message signpost.Message
-	due     time.Time
-	put     uint64 // first in, first out among equals
-}
-
-// entries are a heap by due time.
-type entries []*entry
-
-func (e entries) Len() int      { return len(e) }
-func (e entries) Swap(i, j int) { e[i], e[j] = e[j], e[i] }
-func (e *entries) Push(x any)   { *e = append(*e, x.(*entry)) }
-
-func (e entries) Less(i, j int) bool {
-	if c := e[i].due.Compare(e[j].due); c != 0 {
-		return c < 0
-	}
-	return e[i].put < e[j].put
-}
-
-func (e *entries) Pop() any {
-	last := len(*e) - 1
-	x := (*e)[last]
-	(*e)[last] = nil
-	*e = (*e)[:last]
-	return x
 }
 
 func clone(m *signpost.Message) signpost.Message {

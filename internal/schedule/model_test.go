@@ -330,7 +330,14 @@ func (m *model) report(now time.Time, it *modelItem, r Result) {
 		hostEvidence = Nothing
 	}
 	m.learn(&it.endpoint.modelGate, now, it.began, r.Endpoint, r.Throttle, it.used[1])
+	opened := it.host.opened
 	m.learn(&it.host.modelGate, now, it.began, hostEvidence, r.Throttle, it.used[0] && !r.Throttle)
+	if m.config.Holds && hostEvidence == Failure && it.host.opened > opened && it.endpoint.isFailing() {
+		after := it.host.closed.Add(min(time.Second, it.host.probe/8))
+		if it.endpoint.closed.Before(after) {
+			it.endpoint.closed = after
+		}
+	}
 	if r.PauseUntil.After(it.endpoint.paused) {
 		it.endpoint.paused = r.PauseUntil
 	}

@@ -3,6 +3,7 @@ package schedule
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -20,6 +21,8 @@ type pair struct {
 	done  map[int]bool  // in flight, reported
 	items map[int]*Item // all that are in the schedule
 	model map[int]*modelItem
+	held  map[string]time.Time // what was said of holds, by key
+	full  map[string]time.Time // when somebody was last refused for want of room
 }
 
 func newPair(t require.TestingT, c Config) *pair {
@@ -27,6 +30,7 @@ func newPair(t require.TestingT, c Config) *pair {
 	return &pair{
 		t: t, s: New(c, start), m: &model{config: c, start: start}, now: start,
 		out: map[int]bool{}, done: map[int]bool{}, items: map[int]*Item{}, model: map[int]*modelItem{},
+		held: map[string]time.Time{}, full: map[string]time.Time{},
 	}
 }
 
@@ -36,6 +40,11 @@ func (p *pair) add(host, endpoint string, size int64, at, deadline time.Time) {
 	p.s.advance(p.now)
 	room := p.s.Room(host, endpoint, size)
 	require.Equal(p.t, p.m.room(host, endpoint, size), room, "room")
+	_, blocked := p.s.Blocked(p.now, host, endpoint)
+	if p.s.config.Holds && (!room || blocked && p.ids%2 == 0) {
+		p.refuse(host, endpoint, blocked)
+		return
+	}
 	if !room {
 		return
 	}
@@ -169,6 +178,7 @@ func (p *pair) check() {
 	same(t, bytes, s.Bytes())
 	same(t, endpoints, len(s.endpoints), "an endpoint is remembered for too long")
 	same(t, len(m.hosts), s.Hosts(), "a host is remembered for too long")
+	p.checkHolds()
 	checkHeap(t, &s.items)
 	checkHeap(t, &s.timers)
 	checkHeap(t, &s.order.sound)
@@ -261,6 +271,9 @@ func randomResult(r *rand.Rand, host string, soon func(time.Duration) time.Time)
 		return Result{Endpoint: Success, Host: Success}
 	}
 	res := Result{Endpoint: Failure, Host: Evidence(r.IntN(4)), Throttle: r.IntN(2) == 0}
+	if r.IntN(150) < bad {
+		res.Host = Failure // the worst open their breakers
+	}
 	switch r.IntN(12) {
 	case 0:
 		res.Endpoint = []Evidence{Nothing, Untried}[r.IntN(2)]
@@ -289,6 +302,47 @@ func pick(r *rand.Rand, set map[int]bool) (int, bool) {
 	return least, true
 }
 
+// refuse holds back what was refused.
+func (p *pair) refuse(host, endpoint string, blocked bool) {
+	p.ids++
+	until, _ := p.s.HoldBack(p.now, host, endpoint)
+	mustHold(p.t, !until.Before(p.now), "it comes again in the past")
+	if !blocked {
+		p.full[host], p.full[endpoint] = p.now, p.now
+		return
+	}
+	p.checkHolds()
+	mustHold(p.t, p.held[host].After(p.now) || p.held[endpoint].After(p.now), "nobody is held back")
+	mustHold(p.t, until.After(p.now), "it is blocked, and comes at once")
+}
+
+// checkHolds makes sure that nobody is held back for longer than there is a reason, and everybody who is blocked.
+func (p *pair) checkHolds() {
+	for h, ok := p.s.TakeHold(); ok; h, ok = p.s.TakeHold() {
+		mustHold(p.t, p.s.config.Holds, "a hold that nobody wants")
+		p.held[h.Key] = h.Until
+	}
+	reason := map[string]time.Time{}
+	note := func(key string, g *modelGate, held int) {
+		reason[key] = slices.MaxFunc([]time.Time{g.closed, g.paused}, time.Time.Compare)
+		mustHold(p.t, !p.s.config.Holds || !g.blocked(p.now) || !p.held[key].Before(reason[key]), "%s is blocked and not held back", key)
+		if probe := p.now.Add(g.probe); g.failures >= 5 && held > 0 && probe.After(reason[key]) {
+			reason[key] = probe
+		}
+	}
+	for _, h := range p.m.hosts {
+		note(h.key, &h.modelGate, h.held())
+		for _, e := range h.endpoints {
+			note(e.key, &e.modelGate, len(e.items))
+		}
+	}
+	for key, until := range p.held {
+		full := p.full[key].Add(time.Second)
+		mustHold(p.t, !until.After(p.now) || !until.After(reason[key]) || !until.After(full),
+			"%s is held back %v too long", key, until.Sub(reason[key]))
+	}
+}
+
 func TestScheduleAgainstModel(t *testing.T) {
 	for _, c := range []struct {
 		name             string
@@ -300,13 +354,15 @@ func TestScheduleAgainstModel(t *testing.T) {
 		{"one host", Config{Workers: 20, Window: 12, Messages: 60, Bytes: 1 << 40, Limit: 50, Burst: 20}, 1, 9},
 		{"one worker", Config{Workers: 1, Window: 1, Messages: 15, Bytes: 10_000, Limit: 5, Burst: 1}, 4, 2},
 		{"many endpoints", Config{Workers: 12, Window: 32, Messages: 80, Bytes: 1 << 40, Limit: 200, Burst: 50}, 8, 8},
+		{"holds", Config{Workers: 20, Window: 8, Messages: 60, Bytes: 60_000, Limit: 200, Burst: 50, Holds: true}, 8, 3},
+		{"holds of many endpoints", Config{Workers: 5, Window: 8, Messages: 40, Bytes: 1 << 40, Limit: 50, Burst: 20, Holds: true}, 9, 5},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			for seed := range uint64(10) {
 				r := rand.New(rand.NewPCG(seed, 1))
 				p := newPair(t, c.config)
-				for range 2500 { // 125,000 in all
+				for range 2500 { // 175,000 in all
 					p.step(r, c.hosts, c.endpoints)
 					p.check()
 				}
@@ -322,6 +378,7 @@ func FuzzSchedule(f *testing.F) {
 		r := rand.New(rand.NewPCG(seed, 2))
 		p := newPair(t, Config{
 			Workers: int(workers%32) + 1, Window: int(window%16) + 1, Messages: 30, Bytes: 30_000, Limit: 20, Burst: 10,
+			Holds: seed%2 == 0,
 		})
 		for range 300 {
 			p.step(r, int(hosts%8)+1, 3)

@@ -94,6 +94,7 @@ func (s *Schedule) place(e *endpoint, now int64) {
 		e.order.enter(&e.party)
 	}
 	s.setTimer(&e.party, timer, now)
+	s.hold(&e.party, now)
 	s.placeHost(e.host, now)
 }
 
@@ -118,6 +119,7 @@ func (s *Schedule) placeHost(h *host, now int64) {
 		}
 	}
 	s.setTimer(&h.party, timer, now)
+	s.hold(&h.party, now)
 }
 
 // next is the endpoint of h whose turn it is; nil if there is none. largest is the largest window that h may have.

@@ -25,6 +25,7 @@ type Config struct {
 	Bytes    int64      // payload bytes held at most
 	Limit    rate.Limit // attempts a second at one host
 	Burst    int        // attempts that a host may get at once
+	Holds    bool       // whoever feeds the schedule can hold back messages: TakeHold says which
 }
 
 // An Item is a message in a schedule.
@@ -81,6 +82,7 @@ type Schedule struct {
 	items     heap[timedItem]  // waiting by due time, due by expiry
 	timers    heap[timedParty] // by the time at which a party is unblocked or forgotten
 	expired   list
+	holds     []Hold // said, not taken
 	counts    Counts
 	bytes     int64
 }
@@ -344,6 +346,9 @@ func (s *Schedule) Report(now time.Time, it *Item, r Result) Change {
 	}
 	used := it.hostUsed && !r.Throttle // a host whose endpoint throttles answers, but doesn't ask for more
 	c.HostOpened = s.learn(&h.party, n, it.began, evidence, r.Throttle, used)
+	if c.HostOpened {
+		s.yield(e)
+	}
 	if !r.PauseUntil.IsZero() {
 		e.pause(s.nanos(r.PauseUntil))
 	}
@@ -409,6 +414,7 @@ func (s *Schedule) Remove(now time.Time, it *Item) {
 	for _, p := range [...]*party{&e.party, &e.host.party} {
 		p.held--
 		p.bytes -= it.size
+		p.uncrowd()
 	}
 	s.bytes -= it.size
 	s.place(e, n)

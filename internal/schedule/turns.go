@@ -3,6 +3,7 @@ package schedule
 // A party is what takes turns: a host among all hosts, an endpoint among its host's endpoints.
 type party struct {
 	gate
+	holdGate
 	key      string
 	order    *turns    // where it takes its turns
 	host     *host     // the host itself, or the endpoint's
