@@ -1,0 +1,560 @@
+package sqlite
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/signpost-go/signpost"
+)
+
+// A world is lines beside what they must not get wrong: a file whose changes can be read before they are made known, and
+// readers that take their time.
+type world struct {
+	t      testing.TB
+	choose func(n int) int // one of 0 to n-1
+	lines  *lines
+	now    int64
+	step   int
+	msgs   []*msg // by number, from 1
+	known  []func()
+	loads  []*slowLoad
+	out    []*entry // leased, and not being settled
+	holds  map[string]int64
+	waits  map[string]int // turns that others have had while this host, or endpoint, could have given a message
+}
+
+// A msg is a message in the file.
+type msg struct {
+	position
+	host, endpoint string
+	pending        bool
+	leased         bool // until its settling is committed
+	knownAt        int  // step at which the lines knew of it; 0: they don't yet
+	takenAt        int  // step since which it may have been on its way into memory
+	size           int
+	given          int
+}
+
+type slowLoad struct {
+	load
+	startedAt int
+	got       *reading
+}
+
+func newWorld(t testing.TB, choose func(n int) int) *world {
+	return &world{t: t, choose: choose, lines: newLines(), now: 1e6, holds: map[string]int64{}, waits: map[string]int{}}
+}
+
+func (w *world) entry(m *msg) *entry {
+	return &entry{position: m.position, line: w.lines.line(m.host, m.endpoint), message: signpost.Message{URL: m.endpoint}, size: m.size}
+}
+
+// commit has a change made in the file now, and known later, with all others that are committed until then.
+func (w *world) commit(known func()) { w.known = append(w.known, known) }
+
+// tell makes known what was committed. The writer begins no other transaction before.
+func (w *world) tell() {
+	for _, known := range w.known {
+		known()
+	}
+	w.known = nil
+}
+
+func (w *world) put(m *msg, offer bool) {
+	m.knownAt = w.step
+	if l := w.lines.endpoints[m.endpoint]; l != nil && l.loading {
+		m.knownAt = math.MaxInt // when the load ends
+	}
+	e := w.entry(m)
+	if offer && w.lines.offer(e, w.now) {
+		m.takenAt = w.step
+		return
+	}
+	w.lines.put(e.line, m.position, w.now)
+}
+
+func (w *world) enqueue() {
+	host := fmt.Sprint("h", w.choose(3))
+	m := &msg{host: host, endpoint: fmt.Sprint(host, "/", w.choose(3)), pending: true, size: 1 << w.choose(21)}
+	w.msgs = append(w.msgs, m)
+	m.position = position{w.now, int64(len(w.msgs))}
+	w.commit(func() { w.put(m, true) })
+}
+
+// redeliver makes a message pending again that had ended.
+func (w *world) redeliver() {
+	if len(w.msgs) == 0 {
+		return
+	}
+	m := w.msgs[w.choose(len(w.msgs))]
+	if m.pending {
+		return
+	}
+	m.pending, m.due, m.knownAt = true, w.now, 0
+	w.commit(func() { w.put(m, false) })
+}
+
+// settle ends a lease, or puts its message back.
+func (w *world) settle() {
+	if len(w.out) == 0 {
+		return
+	}
+	i := w.choose(len(w.out))
+	e := w.out[i]
+	w.out = slices.Delete(w.out, i, i+1)
+	m := w.msgs[e.number-1]
+	if m.knownAt == 0 {
+		w.tell() // it isn't settled in the transaction that has put it
+	}
+	m.leased, m.knownAt = false, 0
+	if w.choose(3) == 0 {
+		m.pending = false
+		w.commit(func() { w.lines.end(e, w.now) })
+		return
+	}
+	m.due = w.now + int64(max(0, w.choose(30)-10))
+	w.commit(func() {
+		m.knownAt = w.step
+		if e.line.loading {
+			m.knownAt = math.MaxInt
+		}
+		w.lines.putBack(e, m.due, w.now)
+	})
+}
+
+// receive has a turn, as Queue.Receive does. It reports whether there was one.
+func (w *world) receive() bool {
+	hosts, endpoints := w.able()
+	l := w.lines.turn(w.now)
+	if l == nil {
+		require.Empty(w.t, endpoints, "no turn for them")
+		return false
+	}
+	require.Contains(w.t, endpoints, l.key, "it has a turn and nothing to give")
+	require.Equal(w.t, hosts[l.host.key], true)
+	// A place in the line is lost when what has it is held, and what has come due since the last turn enters at the back.
+	const most = 2 * 3
+	for h := range hosts {
+		w.waits[h]++
+		require.LessOrEqual(w.t, w.waits[h], most, "of 3 hosts one waits for longer than the two others' turns")
+	}
+	for e := range endpoints {
+		if hostOf(e) == l.host.key {
+			w.waits[e]++
+			require.LessOrEqual(w.t, w.waits[e], most, "of 3 endpoints one waits for longer than the two others' turns")
+		}
+	}
+	delete(w.waits, l.key)
+	delete(w.waits, l.host.key)
+	if len(l.buffer) > 0 {
+		w.lease(w.lines.lease(l, w.now))
+	} else {
+		w.loads = append(w.loads, &slowLoad{load: w.lines.startLoad(l, 1+w.choose(4), w.now), startedAt: w.step})
+	}
+	return true
+}
+
+func hostOf(endpoint string) string { return endpoint[:2] }
+
+// able returns the hosts and endpoints that have something to give, or to look for.
+func (w *world) able() (hosts, endpoints map[string]bool) {
+	hosts, endpoints = map[string]bool{}, map[string]bool{}
+	for key, l := range w.lines.endpoints {
+		if !l.loading && l.due() <= w.now && w.holds[key] <= w.now && w.holds[l.host.key] <= w.now {
+			hosts[l.host.key], endpoints[key] = true, true
+		}
+	}
+	for _, m := range w.msgs { // what is known and due must be among them
+		l := w.lines.endpoints[m.endpoint]
+		if m.pending && !m.leased && m.knownAt != 0 && m.due <= w.now && w.holds[m.endpoint] <= w.now && w.holds[m.host] <= w.now {
+			if l == nil || !endpoints[m.endpoint] && !l.loading && l.retryAt <= w.now {
+				w.t.Fatalf("message %+v is lost, its endpoint gives none: %+v", *m, l)
+			}
+		}
+	}
+	return hosts, endpoints
+}
+
+// lease checks that a message may be leased.
+func (w *world) lease(e *entry) {
+	m := w.msgs[e.number-1]
+	require.True(w.t, m.pending, "message %d has ended", m.number)
+	require.False(w.t, m.leased, "message %d is leased already", m.number)
+	require.LessOrEqual(w.t, m.due, w.now, "message %d is early", m.number)
+	require.LessOrEqual(w.t, w.holds[m.endpoint], w.now, "message %d is held with its endpoint", m.number)
+	require.LessOrEqual(w.t, w.holds[m.host], w.now, "message %d is held with its host", m.number)
+	for _, other := range w.msgs {
+		if other.endpoint == m.endpoint && other.pending && !other.leased && other != m && other.compare(m.position) < 0 {
+			if other.knownAt != 0 && other.knownAt < m.takenAt {
+				w.t.Fatalf("message %d at %v comes before %d at %v", m.number, m.position, other.number, other.position)
+			}
+		}
+	}
+	m.leased, m.given = true, m.given+1
+	w.out = append(w.out, e)
+}
+
+// read reads for a load what the file has now, as Queue.read does.
+func (w *world) read(ld *slowLoad) {
+	got := &reading{read: ld.after, next: ld.next}
+	ld.got = got
+	for i, p := range ld.strays {
+		if i > 0 && w.choose(4) == 0 { // they are large
+			got.strays = append(got.strays, ld.strays[i:]...)
+			return
+		}
+		switch m := w.msgs[p.number-1]; {
+		case !m.pending:
+		case m.due != p.due:
+			got.strays = append(got.strays, m.position)
+		default:
+			got.entries = append(got.entries, w.entry(m))
+		}
+	}
+	if ld.limit == 0 {
+		return
+	}
+	got.next = never
+	var row []*msg
+	for _, m := range w.msgs {
+		if m.pending && m.endpoint == ld.line.key && m.compare(ld.after) > 0 {
+			row = append(row, m)
+		}
+	}
+	slices.SortFunc(row, func(a, b *msg) int { return a.compare(b.position) })
+	for n, m := range row {
+		if n == ld.limit || m.due > ld.through {
+			got.next = m.due
+			break
+		}
+		got.read = m.position
+		got.entries = append(got.entries, w.entry(m))
+	}
+}
+
+// goOn lets a load go on: it reads, or ends.
+func (w *world) goOn() {
+	if len(w.loads) == 0 {
+		return
+	}
+	i := w.choose(len(w.loads))
+	ld := w.loads[i]
+	if ld.got == nil {
+		w.read(ld)
+		return
+	}
+	w.loads = slices.Delete(w.loads, i, i+1)
+	for _, m := range w.msgs {
+		if m.endpoint == ld.line.key && m.knownAt == math.MaxInt {
+			m.knownAt = w.step
+		}
+	}
+	if w.choose(10) == 0 {
+		w.lines.failLoad(ld.load, w.now+20, w.now)
+		return
+	}
+	for _, e := range ld.got.entries {
+		if w.lines.out[e.number] == nil {
+			w.msgs[e.number-1].takenAt = ld.startedAt
+		}
+	}
+	if e := w.lines.endLoad(ld.load, *ld.got, w.now); e != nil {
+		w.lease(e)
+	}
+}
+
+func (w *world) hold() {
+	key := fmt.Sprint("h", w.choose(4)) // h3 is unknown
+	if w.choose(2) == 0 {
+		key = fmt.Sprint(key, "/", w.choose(3))
+	}
+	until := w.now + int64(w.choose(40)) - 10
+	w.holds[key] = until
+	w.lines.hold(key, until, w.now)
+}
+
+// act does something.
+func (w *world) act() {
+	w.step++
+	switch w.choose(16) {
+	case 0, 1, 2:
+		w.enqueue()
+	case 3, 4:
+		w.tell()
+	case 5, 6, 7, 8:
+		w.receive()
+	case 9, 10, 11:
+		w.goOn()
+	case 12, 13:
+		w.settle()
+	case 14:
+		w.now += int64(w.choose(12))
+	default:
+		switch w.choose(3) {
+		case 0:
+			w.redeliver()
+		default:
+			w.hold()
+		}
+	}
+	w.check()
+}
+
+// check checks what always holds.
+func (w *world) check() {
+	hosts, endpoints := w.able()
+	for h := range w.waits {
+		if !hosts[h] && !endpoints[h] {
+			delete(w.waits, h)
+		}
+	}
+	size, inMemory := 0, 0
+	for _, l := range w.lines.endpoints {
+		for _, e := range l.buffer {
+			size += e.size
+		}
+		inMemory += len(l.buffer) + l.leased
+		if !slices.IsSortedFunc(l.buffer, func(a, b *entry) int { return a.compare(b.position) }) {
+			w.t.Fatalf("endpoint %s has read its messages out of order", l.key)
+		}
+	}
+	if size != w.lines.buffered || len(w.lines.out) != inMemory {
+		w.t.Fatalf("%d messages of %d bytes are in memory, and %d of %d are counted", inMemory, size, len(w.lines.out), w.lines.buffered)
+	}
+}
+
+// finish has all that is pending given and ended.
+func (w *world) finish() {
+	for i := 0; ; i++ {
+		require.Less(w.t, i, 100000, "it does not come to an end")
+		w.step++
+		switch {
+		case len(w.known) > 0:
+			w.tell()
+		case len(w.loads) > 0:
+			w.goOn()
+		case len(w.out) > 0:
+			e := w.out[0]
+			w.out = w.out[1:]
+			w.msgs[e.number-1].pending, w.msgs[e.number-1].leased = false, false
+			w.commit(func() { w.lines.end(e, w.now) })
+		case w.receive():
+		case w.lines.wake() != never:
+			require.Greater(w.t, w.lines.wake(), w.now)
+			w.now = w.lines.wake()
+		default:
+			for _, m := range w.msgs {
+				require.False(w.t, m.pending, "message %d is lost", m.number)
+				require.Positive(w.t, m.given, "message %d was never given", m.number)
+			}
+			s := w.lines
+			assert.Empty(w.t, s.endpoints)
+			assert.Empty(w.t, s.hosts)
+			assert.Empty(w.t, s.out)
+			assert.Empty(w.t, s.timers)
+			assert.Zero(w.t, s.ready.Len())
+			assert.Zero(w.t, s.buffered)
+			return
+		}
+		w.check()
+	}
+}
+
+// Whatever the order in which messages are put, read, leased, settled and held, none is lost, early, or leased twice at a
+// time, and none waits for more turns of others than there are others.
+func TestLinesKeepTheirPromises(t *testing.T) {
+	runs := 1000
+	if testing.Short() {
+		runs = 100
+	}
+	for range runs {
+		seed := rand.Uint64()
+		ok := t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			random := rand.New(rand.NewPCG(seed, 0))
+			w := newWorld(t, random.IntN)
+			for range 20 + random.IntN(300) {
+				w.act()
+			}
+			w.finish()
+		})
+		if !ok {
+			return
+		}
+	}
+}
+
+func FuzzLines(f *testing.F) {
+	f.Add([]byte("\x00\x00\x00\x00\x03\x05\x09\x09\x0c\x00"))
+	f.Add([]byte("\x00\x01\x01\x14\x00\x01\x01\x14\x03\x03\x05\x0f\x01\x01\x00\x01\x27\x05\x0e\x0b\x05\x09\x00\x09\x00\x01"))
+	f.Add([]byte("\x00\x00\x00\x01\x00\x00\x00\x01\x00\x00\x00\x01\x05\x00\x09\x00\x03\x09\x00\x01\x0c\x00\x01\x03\x05\x05\x09\x0c\x00\x02\x1d"))
+	f.Fuzz(func(t *testing.T, choices []byte) {
+		if len(choices) > 2000 {
+			return
+		}
+		w := newWorld(t, func(n int) int {
+			if len(choices) == 0 {
+				return n / 2
+			}
+			c := int(choices[0]) % n
+			choices = choices[1:]
+			return c
+		})
+		for len(choices) > 0 {
+			w.act()
+		}
+		w.finish()
+	})
+}
+
+// Of hosts and endpoints that always have something to give each has the same share, however long the lines are.
+func TestLinesGiveInTurn(t *testing.T) {
+	w := newWorld(t, func(n int) int { return n - 1 })
+	given := map[string]int{}
+	number := int64(0)
+	for h := range 5 {
+		for e := range 1 + h {
+			endpoint := fmt.Sprintf("h%d/%d", h, e)
+			for range 1000 * (1 + e) {
+				number++
+				m := &msg{position: position{w.now, number}, host: endpoint[:2], endpoint: endpoint, pending: true, size: 1000}
+				w.msgs = append(w.msgs, m)
+				w.put(m, true)
+			}
+		}
+	}
+	for range 5 * 5 * 4 * 3 * 4 { // each endpoint of each host has whole turns
+		l := w.lines.turn(w.now)
+		if len(l.buffer) > 0 {
+			w.lines.lease(l, w.now)
+		} else {
+			ld := &slowLoad{load: w.lines.startLoad(l, readAhead, w.now)}
+			w.read(ld)
+			require.NotNil(t, w.lines.endLoad(ld.load, *ld.got, w.now), "a turn gives a message, loaded or not")
+		}
+		given[l.host.key]++
+		given[l.key]++
+	}
+	for h := range 5 {
+		assert.Equal(t, 240, given[fmt.Sprint("h", h)])
+		for e := range 1 + h {
+			assert.Equal(t, 240/(1+h), given[fmt.Sprintf("h%d/%d", h, e)])
+		}
+	}
+}
+
+// A line that doesn't give, or doesn't give fast enough, keeps little in memory, however small its messages are.
+func TestLinesBoundMemory(t *testing.T) {
+	put := func(w *world, host, endpoint string, n, size int) {
+		for range n {
+			m := &msg{position: position{w.now, int64(len(w.msgs) + 1)}, host: host, endpoint: endpoint, pending: true, size: size}
+			w.msgs = append(w.msgs, m)
+			w.put(m, true)
+		}
+	}
+	t.Run("held host", func(t *testing.T) {
+		w := newWorld(t, nil)
+		w.lines.hold("h0", w.now+10, w.now)
+		put(w, "h0", "h0/0", 1000, entryOverhead)
+		assert.Zero(t, w.lines.buffered)
+	})
+	t.Run("held endpoint", func(t *testing.T) {
+		w := newWorld(t, nil)
+		w.lines.hold("h0/0", w.now+10, w.now)
+		put(w, "h0", "h0/0", 1000, entryOverhead)
+		assert.Zero(t, w.lines.buffered)
+	})
+	t.Run("one line", func(t *testing.T) {
+		w := newWorld(t, nil)
+		put(w, "h0", "h0/0", 1000, entryOverhead)
+		assert.Equal(t, maxOffered*entryOverhead, w.lines.buffered)
+	})
+	t.Run("many lines", func(t *testing.T) {
+		w := newWorld(t, nil)
+		for i := range 1000 {
+			put(w, "h0", fmt.Sprint("h0/", i), 100, entryOverhead+10000)
+		}
+		assert.LessOrEqual(t, w.lines.buffered, maxBuffered)
+		w.lines.hold("h0", w.now+10, w.now)
+		assert.Zero(t, w.lines.buffered, "there is room for others when its host is held")
+		w.lines.hold("h0", 0, w.now)
+		assert.NotNil(t, w.lines.turn(w.now), "it gives again")
+	})
+}
+
+// A hold is replaced by the next one and ends by itself; what is over is forgotten.
+func TestLinesHold(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		key   string
+		until []int64 // from now
+		at    int64   // when it gives again
+	}{
+		{name: "host", key: "h0", until: []int64{10}, at: 10},
+		{name: "endpoint", key: "h0/0", until: []int64{10}, at: 10},
+		{name: "longer", key: "h0", until: []int64{10, 20}, at: 20},
+		{name: "shorter", key: "h0", until: []int64{20, 10}, at: 10},
+		{name: "ended", key: "h0/0", until: []int64{20, 0}, at: 0},
+		{name: "over already", key: "h0", until: []int64{-5}, at: 0},
+		{name: "another host's", key: "h1", until: []int64{10}, at: 0},
+	} {
+		for _, before := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, before: %v", tt.name, before), func(t *testing.T) {
+				w := newWorld(t, nil)
+				put := func() { w.lines.put(w.lines.line("h0", "h0/0"), position{w.now, 1}, w.now) }
+				if before {
+					put()
+				}
+				for _, d := range tt.until {
+					w.lines.hold(tt.key, w.now+d, w.now)
+				}
+				if !before {
+					put()
+				}
+				if tt.at > 0 {
+					assert.Nil(t, w.lines.turn(w.now))
+					assert.Equal(t, w.now+tt.at, w.lines.wake())
+					assert.Nil(t, w.lines.turn(w.now+tt.at-1))
+				}
+				assert.NotNil(t, w.lines.turn(w.now+tt.at))
+			})
+		}
+	}
+	t.Run("memory", func(t *testing.T) {
+		s := newLines()
+		for i := range int64(100_000) {
+			s.hold(fmt.Sprint(i), i+100, i)
+		}
+		assert.Less(t, len(s.holds), 3000, "only a hundred are not over")
+	})
+}
+
+// What is read before it is made known is known already, even when its line is being read again by then.
+func TestLinesReadBeforeKnown(t *testing.T) {
+	w := newWorld(t, func(int) int { return 1 })
+	old := &msg{position: position{w.now, 1}, host: "h0", endpoint: "h0/0", pending: true}
+	m := &msg{position: position{w.now, 2}, host: "h0", endpoint: "h0/0", pending: true}
+	w.msgs = []*msg{old, m} // m is committed, and nobody has been told
+	w.put(old, false)
+	ld := &slowLoad{load: w.lines.startLoad(w.lines.turn(w.now), 2, w.now)}
+	w.read(ld)
+	w.lines.end(w.lines.endLoad(ld.load, *ld.got, w.now), w.now)
+	e := w.lines.lease(w.lines.turn(w.now), w.now)
+	require.Equal(t, m.number, e.number)
+
+	w.lines.put(e.line, position{w.now, 3}, w.now) // and is gone again when it is looked for
+	ld = &slowLoad{load: w.lines.startLoad(w.lines.turn(w.now), 2, w.now)}
+	w.read(ld)
+	w.put(m, true) // now it is known
+	m.due = w.now + 100
+	w.lines.putBack(e, m.due, w.now)
+	assert.Nil(t, w.lines.endLoad(ld.load, *ld.got, w.now))
+	assert.Nil(t, w.lines.turn(w.now), "it is not due before %d", m.due)
+	assert.Equal(t, m.due, cmp.Or(w.lines.wake(), 0))
+}
