@@ -30,8 +30,8 @@ func TestShutdownEndsHolds(t *testing.T) {
 			}
 			return reply{takes: -1}
 		})
-		fill(t, q, 500, "http://dead.example/?%d")
-		fill(t, q, 500, "http://busy.example/?%d")
+		fill(t, q, 200, "http://dead.example/?%d")
+		fill(t, q, 200, "http://busy.example/?%d")
 		time.Sleep(50 * time.Minute)
 		assert.Positive(t, q.held("dead.example:80"))
 		assert.Positive(t, q.held("http://busy.example:80/"))
@@ -44,8 +44,8 @@ func TestShutdownEndsHolds(t *testing.T) {
 		time.Sleep(time.Minute)
 		next, _, l := start(t, signpost.WithQueue(q), signpost.WithRateLimit(rate.Inf, 0))
 		time.Sleep(time.Second)
-		assert.GreaterOrEqual(t, l.count(signpost.Delivered, nil), 490)
-		assert.Equal(t, calls, q.calls, "there was no reason")
+		assert.GreaterOrEqual(t, l.count(signpost.Delivered, nil), 190)
+		assert.Equal(t, calls, q.calls, "there was no reason: no endpoint has more than its share of leases")
 		require.NoError(t, next.Close())
 	})
 }

@@ -120,13 +120,16 @@ const (
 	hostShare     = 4
 	endpointShare = 2
 	reserve       = 8
+
+	endpointLeases = 256 // messages of one endpoint, if whoever feeds the schedule can hold back the others (Config.Holds)
 )
 
 // Room reports whether there is room for one more message of the given size. Room is shared by the
 // dynamic-threshold rule of Choudhury and Hahne ("Dynamic queue length thresholds for shared-memory packet
 // switches", 1998): nobody may hold more than a multiple of what is free, so that there is always room for
 // somebody else. The rule counts on queues that drain. Those of dead receivers don't, and many of them would fill the
-// room together: so a part of it is for the others.
+// room together: so a part of it is for the others. And what can be held back elsewhere needs no room here: of one endpoint
+// there are so many that it never lacks work while the next ones come, and so few that they go back quickly if it fails.
 func (s *Schedule) Room(hostKey, endpointKey string, size int64) bool {
 	free := s.config.Messages - s.counts.Held()
 	freeBytes := s.config.Bytes - s.bytes
@@ -138,6 +141,9 @@ func (s *Schedule) Room(hostKey, endpointKey string, size int64) bool {
 		return false
 	}
 	if e != nil && (e.held >= endpointShare*free || e.bytes > 0 && e.bytes >= endpointShare*freeBytes) {
+		return false
+	}
+	if s.config.Holds && e != nil && e.held >= endpointLeases {
 		return false
 	}
 	isFailing := h != nil && h.suspect || e != nil && e.suspect
