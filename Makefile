@@ -1,6 +1,6 @@
 # make test   every module: tests with -race, vet, staticcheck, formatting; what `go test ./...` can't tell
 # make lint   the same without the tests
-# make bench  signpost beside what one would write or pick instead: a quarter of an hour; rewrites bench/RESULTS.md, docs and README's figures
+# make bench  signpost beside what one would write or pick instead: some twenty minutes; rewrites bench/RESULTS.md, docs and README's figures
 # make fuzz   every fuzz target for FUZZTIME (default 30s) each
 # make soak  the dispatcher for FOR (default 10m) among 500 hosts of which many misbehave
 # make api    accept a changed public surface: rewrites api/*.txt
@@ -13,11 +13,11 @@ FOR         ?= 10m
 # The modules of the workspace, as folders.
 MODULES := $(shell $(GO) list -m -f '{{.Dir}}')
 
-.PHONY: test lint bench fuzz soak api redis
+.PHONY: test lint bench fuzz soak api tools
 .DEFAULT_GOAL := test
 
 # A skipped test is printed with its reason; with CI=true it fails the run.
-test: lint redis
+test: lint tools
 	@log=$$(mktemp); trap 'rm -f "$$log"' EXIT; skipped=0; \
 	for dir in $(MODULES); do \
 		echo "== test $$dir"; \
@@ -36,16 +36,20 @@ lint:
 		(cd $$dir && $(GO) vet ./... && GOWORK=off $(GO) build ./... && $(GO) run $(STATICCHECK) ./...) || exit 1; \
 	done
 
-bench: redis
+bench: tools
 	cd bench && $(GO) run .
 
-# One of the senders that signpost is compared with needs Redis. Where it can't be installed, its tests are skipped.
-redis:
-	@command -v redis-server >/dev/null || { \
-		echo "== install redis-server"; \
+# What tests and benchmarks need beside Go: one of the senders that signpost is compared with needs Redis, and a disk that is
+# slow or fails is strace's doing. Where they can't be installed, what needs them is skipped.
+tools:
+	@missing=; \
+	command -v redis-server >/dev/null || missing="$$missing redis-server"; \
+	command -v strace >/dev/null || missing="$$missing strace"; \
+	[ -z "$$missing" ] || { \
+		echo "== install$$missing"; \
 		command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ] && \
-		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends redis-server >/dev/null || \
-		echo "redis-server is missing: install it, with 'apt-get install redis-server', say"; \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null || \
+		echo "missing:$$missing. Install them, with 'apt-get install$$missing', say"; \
 	}
 
 # One target of one package at a time. A target is ended by SIGINT instead of -fuzztime, whose deadline go test before 1.27

@@ -3,10 +3,11 @@
 //	cd bench && go run .
 //	cd bench && go run . -quick
 //	cd bench && go run . -parts cost -only "1024 B"
+//	cd bench && go run . -parts durable
 //
-// It needs Linux, a limit of 10,000 open files and redis-server, and takes about 12 minutes on two cores. Nothing else should run
-// meanwhile. Senders and receivers are processes of their own, so that the CPU time of one can be told from the other's; they are this
-// program again.
+// It needs Linux, a limit of 10,000 open files and redis-server, and takes about 17 minutes on two cores. Nothing else should run
+// meanwhile. With strace it can simulate a slower disk, too. Senders and receivers are processes of their own, so that the CPU time
+// of one can be told from the other's; they are this program again.
 package main
 
 import (

@@ -30,6 +30,7 @@ func (t *task) steps(r *result.Report) ([]progress.Step, error) {
 		{"cost", t.cost},
 		{"limits", t.limits},
 		{"reconnects", t.reconnects},
+		{"durable", t.durable},
 		{"benchmarks", t.benchmarks},
 	} {
 		if t.has(part.name) {

@@ -43,6 +43,7 @@ func summarize(w io.Writer, r *result.Report) {
 		}
 		fmt.Fprintf(t, "\nreconnects, session cache %v\t%v a delivery, %.0f %% resumed\n", c.SessionCache, result.Median(total), 100*c.Resumed)
 	}
+	summarizeDurable(t, r.Durable)
 	if len(r.Benchmarks) > 0 {
 		fmt.Fprintln(t)
 	}
@@ -52,6 +53,45 @@ func summarize(w io.Writer, r *result.Report) {
 			fmt.Fprintf(t, "\t%.4g %s", result.Median(v.Runs), v.Unit)
 		}
 		fmt.Fprintln(t)
+	}
+}
+
+func summarizeDurable(t io.Writer, d result.Durable) {
+	if d.Fsync > 0 {
+		fmt.Fprintf(t, "\nfsync\t%v\n", d.Fsync.Round(time.Microsecond))
+	}
+	if len(d.Writes) > 0 {
+		fmt.Fprintln(t, "\ndurable\tcallers\tslower by\tmessages/s\tcommits a message\tCPU a message")
+	}
+	for _, w := range d.Writes {
+		var rate, commits []float64
+		var cpu []time.Duration
+		for _, run := range w.Runs {
+			n := max(1, run.Messages)
+			rate, commits = append(rate, run.Rate()), append(commits, float64(run.Commits)/float64(n))
+			cpu = append(cpu, run.CPU/time.Duration(n))
+		}
+		fmt.Fprintf(t, "%s\t%d\t%v\t%.0f\t%.4f\t%v\n", w.Way, w.Producers, w.Delay, result.Median(rate), result.Median(commits), result.Median(cpu))
+	}
+	if d.NotSlow != "" {
+		fmt.Fprintf(t, "no slower disk\t%s\n", d.NotSlow)
+	}
+	for _, e := range d.Ends {
+		var rate []float64
+		var cpu []time.Duration
+		for _, run := range e.Runs {
+			rate, cpu = append(rate, run.Rate()), append(cpu, run.CPU/time.Duration(max(1, run.Messages)))
+		}
+		fmt.Fprintf(t, "end to end, in a file %v\t%.0f messages/s\t%v CPU a message\n", e.Durable, result.Median(rate), result.Median(cpu))
+	}
+	if n := int64(d.Size.Messages); n > 0 {
+		fmt.Fprintf(t, "bytes a message\t%d waiting\t%d delivered\n", d.Size.Pending/n, d.Size.Delivered/n)
+	}
+	for _, k := range d.Takes {
+		fmt.Fprintf(t, "receive, settle %v\t%d due, %d later\t%v\n", k.Settled, k.Due, k.Later, result.Median(k.Runs))
+	}
+	for _, s := range d.Backlogs {
+		summarizeScenario(t, s.Name, s)
 	}
 }
 

@@ -13,11 +13,12 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/signpost-go/signpost/bench/internal/disk"
 	"github.com/signpost-go/signpost/bench/internal/redis"
 )
 
 // The parts of a run.
-var allParts = []string{"isolation", "cost", "benchmarks", "limits", "reconnects"}
+var allParts = []string{"isolation", "cost", "benchmarks", "limits", "reconnects", "durable"}
 
 // A task is what the command line asks for.
 type task struct {
@@ -28,6 +29,7 @@ type task struct {
 	quick    bool
 	out      string
 	outGiven bool
+	disk     string
 }
 
 func parse(args []string, stderr io.Writer) (*task, error) {
@@ -40,6 +42,7 @@ func parse(args []string, stderr io.Writer) (*task, error) {
 	flags.BoolVar(&t.alone, "alone", false, "measure isolation one sender after the other, each with the machine to itself: this takes half an hour")
 	flags.BoolVar(&t.quick, "quick", false, "shorten everything to a minute, to try it out; the figures mean nothing")
 	flags.StringVar(&t.out, "out", "..", "write the results below this `folder`, the root of the repository; by default only if everything was measured")
+	flags.StringVar(&t.disk, "disk", "/var/tmp", "put durable queues' files below this `folder`; they take up to 3 GiB for a while")
 	if err := flags.Parse(args); err != nil {
 		return nil, err
 	}
@@ -82,6 +85,11 @@ func (t *task) check() error {
 	if t.has("isolation") || t.has("cost") {
 		if !redis.Installed() {
 			return redis.ErrMissing
+		}
+	}
+	if t.has("durable") {
+		if err := disk.Check(t.disk); err != nil {
+			return fmt.Errorf("-disk: %w", err)
 		}
 	}
 	if t.writes() {

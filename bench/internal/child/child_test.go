@@ -36,6 +36,11 @@ func (e *echo) Die(code int, _ *struct{}) error {
 	return nil
 }
 
+func (e *echo) Environment(name string, reply *string) error {
+	*reply = os.Getenv(name)
+	return nil
+}
+
 func (e *echo) Sleep(d time.Duration, _ *struct{}) error {
 	time.Sleep(d)
 	return nil
@@ -70,6 +75,15 @@ func TestCalls(t *testing.T) {
 	}
 	assert.EqualError(t, p.Call(t.Context(), "echo.Fail", "no luck", nil), "the echo: no luck")
 	assert.ErrorContains(t, p.Call(t.Context(), "echo.Sing", "", nil), "echo.Sing")
+}
+
+func TestAChildUnderAnotherCommand(t *testing.T) {
+	p, err := child.Start(t.Context(), "echo", "the echo", "env", "FAREWELL=adieu")
+	require.NoError(t, err)
+	defer p.Close()
+	var reply string
+	require.NoError(t, p.Call(t.Context(), "echo.Environment", "FAREWELL", &reply))
+	assert.Equal(t, "adieu", reply)
 }
 
 func TestAChildThatDies(t *testing.T) {

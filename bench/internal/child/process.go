@@ -14,6 +14,7 @@ import (
 	"net/rpc/jsonrpc"
 	"os"
 	"os/exec"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -32,14 +33,16 @@ type Process struct {
 const patience = 3 * time.Second
 
 // Start starts this program again, to serve role. The child is called name in errors, and its standard error
-// appears on ours behind that name. It ends when ctx is done.
-func Start(ctx context.Context, role, name string) (*Process, error) {
+// appears on ours behind that name. It ends when ctx is done. under is the command of a program that is to start it, if
+// any: it must leave standard input and output alone.
+func Start(ctx context.Context, role, name string, under ...string) (*Process, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("finding this program's file, to start it as %s: %w", name, err)
 	}
 	p := &Process{name: name, stderr: &prefixWriter{prefix: name + ": ", to: os.Stderr}}
-	p.cmd = exec.CommandContext(ctx, self, argument, role)
+	command := append(slices.Clone(under), self, argument, role)
+	p.cmd = exec.CommandContext(ctx, command[0], command[1:]...)
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	p.cmd.Stderr = p.stderr
 	stdin, err := p.cmd.StdinPipe()

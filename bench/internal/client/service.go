@@ -4,16 +4,20 @@ package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"sync/atomic"
 	"time"
 
 	"github.com/signpost-go/signpost/bench/internal/child"
+	"github.com/signpost-go/signpost/bench/internal/clock"
 	"github.com/signpost-go/signpost/bench/internal/redis"
 	"github.com/signpost-go/signpost/bench/internal/result"
 	"github.com/signpost-go/signpost/bench/internal/senders"
+	"github.com/signpost-go/signpost/bench/internal/store"
 	"github.com/signpost-go/signpost/bench/internal/usage"
+	"github.com/signpost-go/signpost/queue/sqlite"
 )
 
 // Role is that of a child which sends.
@@ -26,6 +30,10 @@ type Config struct {
 	URLs    []string
 	Order   []int // message i goes to the URL number Order[i mod len(Order)]
 	Payload int   // bytes
+
+	Producers int           // call Send at the same time; 0: as many as the sender needs
+	Backlog   store.Backlog // is in the durable queue before the sender is made; it goes to the URL number BacklogTo
+	BacklogTo int
 }
 
 // Usage is what the process has used since the last load began.
@@ -39,7 +47,6 @@ type Usage struct {
 // service is a sender in a child.
 type service struct {
 	config     Config
-	kind       senders.Kind
 	sender     senders.Sender
 	redis      *redis.Server // nil if it isn't needed
 	goroutines atomic.Int64  // most at any time
@@ -75,12 +82,31 @@ func (s *service) Open(c Config, _ *struct{}) error {
 		}
 		c.Senders.Redis = s.redis.Socket()
 	}
+	if c.Backlog.Messages > 0 {
+		if err := fill(ctx, c); err != nil {
+			return err
+		}
+	}
 	if s.sender, err = kind.New(c.Senders); err != nil {
 		return err
 	}
-	s.config, s.kind = c, kind
+	if c.Producers == 0 {
+		c.Producers = kind.Producers
+	}
+	s.config = c
 	go s.countGoroutines(ctx)
 	return nil
+}
+
+// fill puts the backlog into the queue's file.
+func fill(ctx context.Context, c Config) error {
+	q, err := sqlite.Open(ctx, c.Senders.File)
+	if err != nil {
+		return err
+	}
+	b := c.Backlog
+	b.URL = c.URLs[c.BacklogTo]
+	return errors.Join(b.Fill(ctx, q), q.Close())
 }
 
 // countGoroutines notes the most goroutines there are, until ctx is done.
@@ -105,7 +131,7 @@ func (s *service) Load(l Load, reply *Loaded) error {
 	}
 	s.goroutines.Store(0)
 	s.cpu = usage.Own()
-	*reply = l.run(s.config, s.kind.Producers, s.sender)
+	*reply = l.run(s.config, s.config.Producers, s.sender)
 	return nil
 }
 
@@ -120,6 +146,28 @@ func (s *service) Usage(_ struct{}, reply *Usage) error {
 	reply.Goroutines = int(max(s.goroutines.Load(), int64(runtime.NumGoroutine())))
 	reply.Memory, err = usage.PeakMemory()
 	return err
+}
+
+// Settled is how many messages to wait for.
+type Settled struct {
+	Messages int
+	Patience time.Duration
+}
+
+// Settled returns when so many messages have been settled, and when that was. After patience without that it returns
+// an error. The sender must count them.
+func (s *service) Settled(w Settled, reply *clock.Time) error {
+	counter, ok := s.sender.(senders.Counter)
+	if !ok {
+		return fmt.Errorf("client: %s does not count what it has settled", s.config.Sender)
+	}
+	for give := clock.Now().Add(w.Patience); counter.Settled() < w.Messages; clock.Sleep(clock.Now().Add(time.Millisecond)) {
+		if clock.Now() > give {
+			return fmt.Errorf("client: %d of %d messages are settled after %v", counter.Settled(), w.Messages, w.Patience)
+		}
+	}
+	*reply = clock.Now()
+	return nil
 }
 
 func (s *service) redisCPU() (time.Duration, error) {

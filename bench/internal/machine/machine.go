@@ -18,7 +18,7 @@ import (
 )
 
 // compared are the modules whose versions a report names.
-var compared = []string{"github.com/panjf2000/ants/v2", "github.com/hashicorp/go-retryablehttp", "github.com/hibiken/asynq"}
+var compared = []string{"github.com/panjf2000/ants/v2", "github.com/hashicorp/go-retryablehttp", "github.com/hibiken/asynq", "modernc.org/sqlite"}
 
 // Describe describes this machine, and what is compared on it. Without a Redis server, that is left out.
 func Describe(ctx context.Context) (result.Machine, error) {

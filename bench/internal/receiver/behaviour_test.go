@@ -2,6 +2,7 @@ package receiver_test
 
 import (
 	"context"
+	"syscall"
 	"testing"
 	"time"
 
@@ -56,6 +57,22 @@ func TestHangAndDrip(t *testing.T) {
 			p.eventually(0)
 			assert.Equal(t, senders, p.report().BadMost)
 		})
+	}
+}
+
+func TestRefuse(t *testing.T) {
+	c := bad(receiver.Behaviour{Kind: receiver.Refuse})
+	c.Hosts = append(c.Hosts, receiver.Host{})
+	p := newPeer(t, c)
+	_, err := p.post(t.Context(), p.urls[0], 0)
+	assert.ErrorIs(t, err, syscall.ECONNREFUSED)
+	p.mustPost(p.urls[1], 1, 200)
+
+	for _, h := range []receiver.Host{
+		{Endpoints: []receiver.Behaviour{{Kind: receiver.Refuse}}}, {Behaviour: receiver.Behaviour{Kind: receiver.Refuse, After: time.Second}},
+	} {
+		_, err := receiver.New(receiver.Config{Secret: c.Secret, Hosts: []receiver.Host{h}})
+		assert.ErrorContains(t, err, "host 0")
 	}
 }
 

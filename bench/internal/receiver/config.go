@@ -4,6 +4,7 @@ package receiver
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/signpost-go/signpost/bench/internal/clock"
@@ -45,6 +46,7 @@ const (
 	Hang   Kind = "hang"   // nothing, until the sender hangs up
 	Status Kind = "status" // a status code at once
 	Drip   Kind = "drip"   // the response's head a byte a second
+	Refuse Kind = "refuse" // no connection is accepted; for a whole host
 )
 
 // Bad tells whether the behaviour ever differs from OK.
@@ -63,9 +65,11 @@ func (c Config) validate() error {
 		return fmt.Errorf("receiver: %d hosts, block %d, %d messages: give 1 to 60,000, 0 to 100, and 0 or more", len(c.Hosts), c.Block, c.Messages)
 	}
 	for i, h := range c.Hosts {
-		for _, b := range append([]Behaviour{h.Behaviour}, h.Endpoints...) {
-			switch b.Kind {
-			case OK, Slow, Hang, Status, Drip:
+		for n, b := range append([]Behaviour{h.Behaviour}, h.Endpoints...) {
+			switch {
+			case b.Kind == Refuse && (n > 0 || b.After > 0):
+				return fmt.Errorf("receiver: host %d: a host refuses connections to all its endpoints, and from the beginning", i)
+			case slices.Contains([]Kind{OK, Slow, Hang, Status, Drip, Refuse}, b.Kind):
 			default:
 				return fmt.Errorf("receiver: host %d: there is no behaviour %q", i, b.Kind)
 			}

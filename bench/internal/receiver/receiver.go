@@ -97,6 +97,10 @@ func (r *Receiver) serve(secure bool) error {
 		wrap = func(l net.Listener) net.Listener { return tls.NewListener(l, config) }
 	}
 	for _, h := range r.hosts {
+		if h.Behaviour.Kind == Refuse {
+			h.Close()
+			continue
+		}
 		r.serving.Go(func() { r.server.Serve(wrap(h)) }) // until it is closed
 	}
 	return nil

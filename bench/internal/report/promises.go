@@ -21,6 +21,8 @@ const (
 	connectionsAtMost  = 20
 	limitMissedAtMost  = 0.02
 	limitedHosts       = 1000
+	durableAtLeast     = 10
+	flatAtMost         = 2
 )
 
 // The names of benchmarks.
@@ -55,6 +57,13 @@ func promises(r *result.Report) []promise {
 		arriving = "healthy messages that arrive"
 		late     = "p99 of healthy messages, beside the same run with nothing bad"
 		limit    = "a rate limit over 1,000 hosts: "
+
+		durably      = "queue in a file: durable messages/s from 64 callers, against one transaction per message"
+		receive      = "queue in a file: CPU to receive a message, with a million waiting that are "
+		waitHang     = "queue in a file, 100,000 messages wait for a host that hangs: "
+		waitRefuse   = "queue in a file, 100,000 messages wait for a host that refuses: "
+		arrivingLive = "messages to live hosts that arrive"
+		lateLive     = "p99 of messages to live hosts, beside the same run with nothing waiting"
 	)
 	return []promise{
 		cheaper(r, cost+"1 host", 1),
@@ -65,19 +74,29 @@ func promises(r *result.Report) []promise {
 		atMost(memory+", when each has an endpoint of its own", waitingApartAtMost, medianOf(r, waitingApart, "B/message"), size),
 		noGoroutines(r, "waiting messages: goroutines"),
 		turns(r, "an operation of the schedule with a million hosts and messages, beside a thousand"),
-		allArrive(r, hang+arriving, hung),
-		delayed(r, hang+late, hung, "none"),
+		allArrive(alone(r, hung), hang+arriving),
+		delayed(alone(r, hung), alone(r, "none"), hang+late),
 		connections(r, hang+"connections open to them at any time", hung),
-		allArrive(r, goBad+arriving, halfway),
-		delayed(r, goBad+late, halfway, "none"),
-		allArrive(r, apart+arriving, "endpoints hung"),
-		delayed(r, apart+late, "endpoints hung", "endpoints"),
-		allArrive(r, failing+arriving, "endpoints failing"),
-		delayed(r, failing+late, "endpoints failing", "endpoints"),
+		allArrive(alone(r, halfway), goBad+arriving),
+		delayed(alone(r, halfway), alone(r, "none"), goBad+late),
+		allArrive(alone(r, "endpoints hung"), apart+arriving),
+		delayed(alone(r, "endpoints hung"), alone(r, "endpoints"), apart+late),
+		allArrive(alone(r, "endpoints failing"), failing+arriving),
+		delayed(alone(r, "endpoints failing"), alone(r, "endpoints"), failing+late),
 		limitKept(r, limit+"the host furthest from it", func(l result.Limit) float64 {
 			return max(math.Abs(float64(l.Min)-l.Allowed), math.Abs(float64(l.Max)-l.Allowed))
 		}),
 		limitKept(r, limit+"the median host", func(l result.Limit) float64 { return math.Abs(l.Median - l.Allowed) }),
+		moreDurable(r, durably, 64, 0),
+		moreDurable(r, durably+"; on a simulated disk whose fsync takes 2 ms longer", 64, slowerDisk),
+		flat(r, receive+"due, beside a thousand", false, 0),
+		flat(r, receive+"not due, beside a thousand that are", false, 1),
+		flat(r, receive+"due, beside a thousand; and settled", true, 0),
+		flat(r, receive+"not due, beside a thousand that are; and settled", true, 1),
+		allArrive(backlogs(r, result.BacklogHangs), waitHang+arrivingLive),
+		delayed(backlogs(r, result.BacklogHangs), backlogs(r, result.NoBacklog), waitHang+lateLive),
+		allArrive(backlogs(r, result.BacklogRefuses), waitRefuse+arrivingLive),
+		delayed(backlogs(r, result.BacklogRefuses), backlogs(r, result.NoBacklog), waitRefuse+lateLive),
 	}
 }
 
@@ -152,10 +171,10 @@ func quotient(a, b float64) float64 {
 	return a / b
 }
 
-func allArrive(r *result.Report, what, scenario string) promise {
+func allArrive(runs []result.Isolation, what string) promise {
 	p := promise{what: what, promised: "all", measured: "–", verdict: notMeasured}
 	var n, all int
-	for _, run := range alone(r, scenario) {
+	for _, run := range runs {
 		n += run.Arrived
 		all += run.Healthy
 	}
@@ -165,8 +184,8 @@ func allArrive(r *result.Report, what, scenario string) promise {
 	return p
 }
 
-func delayed(r *result.Report, what, scenario, base string) promise {
-	bad, good := p99(alone(r, scenario)), p99(alone(r, base))
+func delayed(runs, base []result.Isolation, what string) promise {
+	bad, good := p99(runs), p99(base)
 	p := atMost(what, delayedAtMost, quotient(bad, good), times)
 	switch {
 	case p.verdict != notMeasured && math.IsInf(bad, 1):

@@ -16,6 +16,11 @@ func TestPromises(t *testing.T) {
 	const (
 		late    = "p99 of healthy messages, beside the same run with nothing bad"
 		arrives = "healthy messages that arrive"
+
+		durably  = "queue in a file: durable messages/s from 64 callers, against one transaction per message"
+		receive  = "queue in a file: CPU to receive a message, with a million waiting that are "
+		waiting  = "queue in a file, 100,000 messages wait for a host that "
+		lateLive = "p99 of messages to live hosts, beside the same run with nothing waiting"
 	)
 	for _, c := range []struct {
 		what          string
@@ -151,6 +156,68 @@ func TestPromises(t *testing.T) {
 			missed: received(50, 97.5, 101), missedMeasure: "2.5 %",
 			without: func(r *result.Report) { r.Limits = r.Limits[1:] },
 		},
+		{
+			what: durably,
+			kept: written(0, 1000, 900, 10_000), keptMeasured: "10× (10,000/s beside 1,000/s; 0.1 commits a message beside 1; fsync takes 800 µs)",
+			missed:        written(0, 1000, 1200, 10_000), // against the better of the two
+			missedMeasure: "8.33× (10,000/s beside 1,200/s; 0.1 commits a message beside 1; fsync takes 800 µs)",
+			without:       func(r *result.Report) { r.Durable.Writes = nil },
+		},
+		{
+			what: durably + "; on a simulated disk whose fsync takes 2 ms longer",
+			kept: written(slowerDisk, 1000, 900, 10_000), keptMeasured: "10× (10,000/s beside 1,000/s; 0.1 commits a message beside 1; fsync takes 2.8 ms)",
+			missed:        written(slowerDisk, 1000, 900, 9900),
+			missedMeasure: "9.9× (9,900/s beside 1,000/s; 0.101 commits a message beside 1; fsync takes 2.8 ms)",
+			without:       func(r *result.Report) { r.Durable.Writes = r.Durable.Writes[:3] },
+		},
+		{
+			what: receive + "due, beside a thousand",
+			kept: taken(false, 1_000_000, 0, 20), keptMeasured: "2× (20 µs beside 10 µs)",
+			missed: taken(false, 1_000_000, 0, 21), missedMeasure: "2.1× (21 µs beside 10 µs)",
+			without: taken(false, 1000, 0),
+		},
+		{
+			what: receive + "not due, beside a thousand that are",
+			kept: taken(false, 1000, 960_000, 20), keptMeasured: "2× (20 µs beside 10 µs)",
+			missed: taken(false, 1000, 960_000, 21), missedMeasure: "2.1× (21 µs beside 10 µs)",
+			without: taken(false, 1000, 960_000),
+		},
+		{
+			what: receive + "due, beside a thousand; and settled",
+			kept: taken(true, 1_000_000, 0, 20), keptMeasured: "2× (20 µs beside 10 µs)",
+			missed: taken(true, 1_000_000, 0, 21), missedMeasure: "2.1× (21 µs beside 10 µs)",
+			without: taken(true, 1_000_000, 0),
+		},
+		{
+			what: receive + "not due, beside a thousand that are; and settled",
+			kept: taken(true, 1000, 960_000, 20), keptMeasured: "2× (20 µs beside 10 µs)",
+			missed: taken(true, 1000, 960_000, 21), missedMeasure: "2.1× (21 µs beside 10 µs)",
+			without: func(r *result.Report) { r.Durable.Takes = nil },
+		},
+		{
+			what: waiting + "hangs: messages to live hosts that arrive",
+			kept: backlogged(result.BacklogHangs), keptMeasured: "54,000 of 54,000 (100 %)",
+			missed: backlogged(result.BacklogHangs, nothing), missedMeasure: "36,000 of 54,000 (66.6 %)",
+			without: func(r *result.Report) { r.Durable.Backlogs = nil },
+		},
+		{
+			what: waiting + "hangs: " + lateLive,
+			kept: backlogged(result.BacklogHangs, p99Of(6), p99Of(6)), keptMeasured: "2× (6 ms beside 3 ms)",
+			missed: backlogged(result.BacklogHangs, p99Of(7), p99Of(7)), missedMeasure: "2.33× (7 ms beside 3 ms)",
+			without: func(r *result.Report) { r.Durable.Backlogs = r.Durable.Backlogs[3:] },
+		},
+		{
+			what: waiting + "refuses: messages to live hosts that arrive",
+			kept: backlogged(result.BacklogRefuses), keptMeasured: "54,000 of 54,000 (100 %)",
+			missed: backlogged(result.BacklogRefuses, nothing), missedMeasure: "36,000 of 54,000 (66.6 %)",
+			without: func(r *result.Report) { r.Durable.Backlogs = r.Durable.Backlogs[:6] },
+		},
+		{
+			what: waiting + "refuses: " + lateLive,
+			kept: backlogged(result.BacklogRefuses, p99Of(6), p99Of(6)), keptMeasured: "2× (6 ms beside 3 ms)",
+			missed: backlogged(result.BacklogRefuses, p99Of(7), p99Of(7)), missedMeasure: "2.33× (7 ms beside 3 ms)",
+			without: func(r *result.Report) { r.Durable.Backlogs = r.Durable.Backlogs[:6] },
+		},
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			for _, v := range []struct {
@@ -220,12 +287,53 @@ func value(name, unit string, runs ...float64) func(*result.Report) {
 
 // runs changes the runs of a scenario, one after the other.
 func runs(scenario string, changes ...func(*result.Isolation)) func(*result.Report) {
+	return func(r *result.Report) { change(r.Alone, scenario, changes) }
+}
+
+// backlogged does the same for those in which messages wait for a dead host.
+func backlogged(scenario string, changes ...func(*result.Isolation)) func(*result.Report) {
+	return func(r *result.Report) { change(r.Durable.Backlogs, scenario, changes) }
+}
+
+func change(scenarios []result.Scenario, name string, changes []func(*result.Isolation)) {
+	n := 0
+	for _, s := range scenarios {
+		if s.Name == name && n < len(changes) {
+			changes[n](&s.Isolation[0])
+			n++
+		}
+	}
+}
+
+// written sets how many messages a second the ways make durable.
+func written(delay time.Duration, single, pool, group int) func(*result.Report) {
 	return func(r *result.Report) {
-		n := 0
-		for _, s := range r.Alone {
-			if s.Name == scenario && n < len(changes) {
-				changes[n](&s.Isolation[0])
-				n++
+		for i, w := range r.Durable.Writes {
+			n := map[string]int{result.Single: single, result.Pool: pool, result.Group: group}[w.Way]
+			if w.Delay == delay {
+				r.Durable.Writes[i].Runs = []result.Written{{Messages: n, Commits: commitsOf(w.Way, n), Took: time.Second}}
+			}
+		}
+	}
+}
+
+// commitsOf is how many commits n messages took.
+func commitsOf(way string, n int) int {
+	if way == result.Group {
+		return 1000
+	}
+	return n
+}
+
+// taken leaves a condition under which messages are received with these runs, in microseconds.
+func taken(settled bool, due, later int, us ...int) func(*result.Report) {
+	return func(r *result.Report) {
+		for i, k := range r.Durable.Takes {
+			if k.Settled == settled && k.Due == due && k.Later == later {
+				r.Durable.Takes[i].Runs = nil
+				for _, n := range us {
+					r.Durable.Takes[i].Runs = append(r.Durable.Takes[i].Runs, time.Duration(n)*time.Microsecond)
+				}
 			}
 		}
 	}

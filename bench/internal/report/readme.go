@@ -58,6 +58,7 @@ func figures(r *result.Report) string {
 		hungFigures(d, r, s)
 	}
 	costFigures(d, r)
+	durableFigures(d, r)
 	d.paragraph(fmt.Sprintf("`make bench` measures it again (about %s) and rewrites [RESULTS.md](%s), which has the rest.", minutes(r.Took), resultsFile))
 	return d.String()
 }

@@ -55,13 +55,18 @@ func TestWrite(t *testing.T) {
 	for _, part := range []string{
 		"It took 13 minutes.", "2026-10-02 14:03 UTC", "Example CPU", "| Redis | 7.0.15 |", "8 GiB",
 		"## What is promised", "## Isolation: all senders", "### halfway", "## Isolation: signpost", "## Cost", "## Benchmarks", "## Rate limits",
-		"## Reconnects", "## About the senders", "![Two charts", "(../docs/isolation.svg)", "(../docs/cost.svg)",
+		"## Reconnects", "## The durable queue", "## About the senders", "![Two charts", "(../docs/isolation.svg)", "(../docs/cost.svg)",
 		"| `Send/struct` | 2.95 µs | 1.86 KiB | 7 |",
 		"| 200 B | TLS | 1 | 88 µs | 95 µs | 0.926× |",
 		"| asynq + Redis | 236 µs (224 µs – 255 µs) | 142 µs | 94.4 µs | 97 µs |",
 		"| signpost | 18,000 of 18,000 (100 %) | 0 | 900 µs | 3 ms | 8 ms | 12 | 114 | 25 MiB | 2.1 s |",
 		"| hung | 3 | 54,000 of 54,000 (100 %) |",
 		"| with | 2,000 | 98 % | 410 µs",
+		"### Messages durable a second", "which takes 800 µs on the disk",
+		"| 64 | as it is | signpost, queue in a file | 12,000 | 0.0833 | 25 µs |",
+		"| 64 | simulated, 2 ms slower | one transaction per message, one connection | 1,000 | 1 | 300 µs |",
+		"| in a file | 5,000 | 100 µs |", "| 1,000 | 1,600 B | 1,700 B |", "| 1,000 | 960,000 | 12 µs | 12 µs |",
+		"| nothing waits | 3 | 54,000 of 54,000 (100 %) |",
 	} {
 		assert.Contains(t, results, part)
 	}
@@ -87,6 +92,8 @@ func TestWriteReplacesOnlyTheFiguresOfTheReadme(t *testing.T) {
 	assert.Contains(t, figures, "is offered 1,000 messages/s for 20 s, with 64 workers and a timeout of 2 s.")
 	assert.Contains(t, figures, "| signpost | 18,000 of 18,000 (100 %) | 3 ms |")
 	assert.Contains(t, figures, "0.905× with 100 hosts, 0.905× with 1 host")
+	assert.Contains(t, figures, "64 callers get 12,000 messages a second made durable, 12× as many as with one transaction per message "+
+		"(an fsync takes 800 µs here); 5,000 a second go all the way")
 	assert.Contains(t, figures, "`make bench` measures it again (about 13 minutes) and rewrites [RESULTS.md](bench/RESULTS.md)")
 
 	require.NoError(t, Write(root, sample()))
@@ -116,6 +123,8 @@ func TestWriteLeavesOutWhatWasNotRun(t *testing.T) {
 		"benchmarks":                 {&result.Report{Benchmarks: sample().Benchmarks}, nil, []string{"## Benchmarks"}},
 		"limits":                     {&result.Report{Limits: sample().Limits}, nil, []string{"## Rate limits"}},
 		"reconnects":                 {&result.Report{Reconnects: sample().Reconnects}, nil, []string{"## Reconnects"}},
+		"durable":                    {&result.Report{Durable: sample().Durable}, nil, []string{"## The durable queue"}},
+		"durable in part":            {&result.Report{Durable: result.Durable{Ends: sample().Durable.Ends}}, nil, []string{"## The durable queue"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			root := repository(t, readme)

@@ -22,6 +22,7 @@ func results(r *result.Report) []byte {
 	benchmarks(d, r)
 	limits(d, r)
 	reconnects(d, r)
+	durable(d, r)
 	about(d, r)
 	return []byte(d.String())
 }

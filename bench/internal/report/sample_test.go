@@ -54,6 +54,7 @@ func sample() *result.Report {
 			{SessionCache: false, Hosts: 2000, Runs: usages(980*time.Microsecond, 0)},
 		},
 	}
+	r.Durable = sampleDurable()
 	for _, s := range sampleSenders {
 		r.Senders = append(r.Senders, result.Sender{Name: s.name, About: s.about})
 		for _, hosts := range []int{1, 100} {
@@ -71,6 +72,37 @@ func sample() *result.Report {
 		}
 	}
 	return r
+}
+
+func sampleDurable() result.Durable {
+	d := result.Durable{
+		Fsync: 800 * time.Microsecond,
+		Ends: []result.End{
+			{Durable: true, Runs: []result.Ended{{Messages: 10_000, Took: 2 * time.Second, CPU: time.Second}}},
+			{Durable: false, Runs: []result.Ended{{Messages: 10_000, Took: time.Second, CPU: 500 * time.Millisecond}}},
+		},
+		Size: result.Size{Messages: 1000, Pending: 1_600_000, Delivered: 1_700_000},
+	}
+	for _, delay := range []time.Duration{0, 2 * time.Millisecond} {
+		for way, rate := range map[string]int{result.Group: 12_000, result.Single: 1000, result.Pool: 900} {
+			written := result.Written{Messages: rate, Commits: min(rate, 1000), Took: time.Second, CPU: 300 * time.Millisecond}
+			d.Writes = append(d.Writes, result.Write{Way: way, Producers: 64, Delay: delay, Runs: []result.Written{written, written, written}})
+		}
+	}
+	for _, c := range []struct{ due, later, us int }{{1000, 0, 10}, {1_000_000, 0, 15}, {1000, 960_000, 12}} {
+		for _, settled := range []bool{false, true} {
+			cost := time.Duration(c.us) * time.Microsecond
+			d.Takes = append(d.Takes, result.Take{Due: c.due, Later: c.later, Settled: settled, Runs: []time.Duration{cost, cost, cost}})
+		}
+	}
+	for _, name := range []string{result.NoBacklog, result.BacklogHangs, result.BacklogRefuses} {
+		for range 3 {
+			s := scenario(name)
+			s.Isolation = s.Isolation[len(s.Isolation)-1:]
+			d.Backlogs = append(d.Backlogs, s)
+		}
+	}
+	return d
 }
 
 // scenario is one run of all senders, in which receivers go bad in the tenth second, whatever its name.

@@ -27,6 +27,7 @@ type Report struct {
 	Benchmarks []Benchmark
 	Limits     []Limit
 	Reconnects []Reconnect
+	Durable    Durable
 }
 
 // A Machine says where the run was made.

@@ -25,6 +25,12 @@ type Sender interface {
 	Close() error
 }
 
+// A Counter is a Sender that counts.
+type Counter interface {
+	// Settled is how many messages have ended that nothing is left to do for: in a durable queue they are settled.
+	Settled() int
+}
+
 // A Kind is one way to send webhooks.
 type Kind struct {
 	Name  string
@@ -77,7 +83,9 @@ type Config struct {
 	HostConcurrency int     // 0: its default
 	Rate            float64 // attempts a second at each host; 0: no limit, as the other senders have none
 	Burst           int
-	NoSessions      bool // never resume a TLS session
+	NoSessions      bool   // never resume a TLS session
+	File            string // of its durable queue; empty: its queue is in memory
+	Count           bool   // it counts what it has settled, as a Counter
 }
 
 // attempts is how often a message is tried.

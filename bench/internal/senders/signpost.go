@@ -3,12 +3,15 @@ package senders
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"log/slog"
+	"sync/atomic"
 
 	"github.com/cenkalti/backoff/v4"
 
 	"github.com/signpost-go/signpost"
 	"github.com/signpost-go/signpost/bench/internal/result"
+	"github.com/signpost-go/signpost/queue/sqlite"
 )
 
 var signpostKind = Kind{
@@ -20,9 +23,14 @@ var signpostKind = Kind{
 	New:       newSignpost,
 }
 
-type signpostSender struct{ dispatcher *signpost.Dispatcher }
+type signpostSender struct {
+	dispatcher *signpost.Dispatcher
+	queue      *sqlite.Queue // nil: in memory
+	settled    atomic.Int64
+}
 
 func newSignpost(c Config) (Sender, error) {
+	s := &signpostSender{}
 	waits := c.waits()
 	limit, burst := c.limit()
 	options := []signpost.Option{
@@ -59,21 +67,42 @@ func newSignpost(c Config) (Sender, error) {
 	if secure != nil {
 		options = append(options, signpost.WithTLSConfig(secure))
 	}
-	dispatcher, err := signpost.New(options...)
-	if err != nil {
-		return nil, err
+	if c.Count { // an observer hears of an outcome once it is settled
+		options = append(options, signpost.WithObserver(func(_ context.Context, _ *signpost.Message, o signpost.Outcome) {
+			if o.State == signpost.Delivered || o.State == signpost.Dead {
+				s.settled.Add(1)
+			}
+		}))
 	}
-	return signpostSender{dispatcher}, nil
+	if c.File != "" {
+		if s.queue, err = sqlite.Open(context.Background(), c.File); err != nil {
+			return nil, err
+		}
+		options = append(options, signpost.WithQueue(s.queue))
+	}
+	if s.dispatcher, err = signpost.New(options...); err != nil {
+		return nil, errors.Join(err, s.closeQueue())
+	}
+	return s, nil
 }
 
-func (s signpostSender) Send(url string, payload []byte) error {
+func (s *signpostSender) Send(url string, payload []byte) error {
 	_, err := s.dispatcher.Send(context.Background(), url, payload)
 	return err
 }
 
-func (s signpostSender) Close() error {
+func (s *signpostSender) Settled() int { return int(s.settled.Load()) }
+
+func (s *signpostSender) Close() error {
 	s.dispatcher.Close() // its error hands back what is given up here
-	return nil
+	return s.closeQueue()
+}
+
+func (s *signpostSender) closeQueue() error {
+	if s.queue == nil {
+		return nil
+	}
+	return s.queue.Close()
 }
 
 // noSessions is a session cache that forgets everything.

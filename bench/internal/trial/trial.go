@@ -11,12 +11,13 @@ import (
 	"github.com/signpost-go/signpost/bench/internal/client"
 	"github.com/signpost-go/signpost/bench/internal/clock"
 	"github.com/signpost-go/signpost/bench/internal/receiver"
+	"github.com/signpost-go/signpost/bench/internal/store"
 )
 
-// Main serves and ends the process if it was started as a sender or a receiver. Call it before anything else; in
+// Main serves and ends the process if it was started as a sender, a receiver or a store. Call it before anything else; in
 // tests, from TestMain.
 func Main() {
-	child.Main(map[string]func() child.Service{receiver.Role: receiver.NewService, client.Role: client.NewService})
+	child.Main(map[string]func() child.Service{receiver.Role: receiver.NewService, client.Role: client.NewService, store.Role: store.NewService})
 }
 
 // A Trial is a sender and its receivers, each in a process. Its methods are for one goroutine at a time.
@@ -91,6 +92,22 @@ func (t *Trial) Deliver(ctx context.Context, first, count int) (client.Usage, er
 	}
 	err := t.sender.Call(ctx, "sender.Usage", struct{}{}, &used)
 	return used, err
+}
+
+// Settle is Deliver, which returns how long it took as well: until the sender had settled all messages, and its observer
+// had heard of them. It needs a sender that counts them.
+func (t *Trial) Settle(ctx context.Context, first, count int) (time.Duration, client.Usage, error) {
+	start := clock.Now()
+	if _, err := t.Deliver(ctx, first, count); err != nil {
+		return 0, client.Usage{}, err
+	}
+	var end clock.Time
+	if err := t.sender.Call(ctx, "sender.Settled", client.Settled{Messages: first + count, Patience: patience}, &end); err != nil {
+		return 0, client.Usage{}, err
+	}
+	var used client.Usage
+	err := t.sender.Call(ctx, "sender.Usage", struct{}{}, &used)
+	return end.Sub(start), used, err
 }
 
 // Offer puts a load on the sender and returns at its end with what was used until then.

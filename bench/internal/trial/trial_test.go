@@ -1,6 +1,7 @@
 package trial_test
 
 import (
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/signpost-go/signpost/bench/internal/receiver"
 	"github.com/signpost-go/signpost/bench/internal/result"
 	"github.com/signpost-go/signpost/bench/internal/senders"
+	"github.com/signpost-go/signpost/bench/internal/store"
 	"github.com/signpost-go/signpost/bench/internal/trial"
 )
 
@@ -55,6 +57,38 @@ func TestDeliverSaysWhatWasRefused(t *testing.T) {
 	tr := open(t, receiver.Config{Messages: 5, Hosts: []receiver.Host{{Behaviour: receiver.Behaviour{Kind: receiver.Status, Status: 503}}}}, config(result.Loop))
 	_, err := tr.Deliver(t.Context(), 0, 5)
 	assert.ErrorContains(t, err, "5 of 5 messages were refused: answered 503")
+}
+
+func TestSettle(t *testing.T) {
+	for _, file := range []string{"", filepath.Join(t.TempDir(), "queue.db")} {
+		c := config(result.Signpost)
+		c.Senders.Count, c.Senders.File, c.Producers = true, file, 8
+		tr := open(t, receiver.Config{Messages: 150, Hosts: make([]receiver.Host, 3)}, c)
+		took, used, err := tr.Settle(t.Context(), 0, 50)
+		require.NoError(t, err)
+		assert.Positive(t, took)
+		assert.Positive(t, used.CPU.Total())
+		_, _, err = tr.Settle(t.Context(), 50, 100)
+		require.NoError(t, err)
+	}
+}
+
+func TestSettleNeedsASenderThatCounts(t *testing.T) {
+	tr := open(t, receiver.Config{Messages: 1, Hosts: make([]receiver.Host, 1)}, config(result.Loop))
+	_, _, err := tr.Settle(t.Context(), 0, 1)
+	assert.ErrorContains(t, err, "does not count")
+}
+
+// What is in the file before the sender is made is delivered beside what it is given.
+func TestBacklog(t *testing.T) {
+	c := config(result.Signpost)
+	c.Senders.File, c.Order = filepath.Join(t.TempDir(), "queue.db"), []int{0}
+	c.Backlog, c.BacklogTo = store.Backlog{Messages: 600, First: 10, Payload: 300}, 1
+	tr := open(t, receiver.Config{Messages: 610, Hosts: make([]receiver.Host, 2)}, c)
+	_, err := tr.Deliver(t.Context(), 0, 10)
+	require.NoError(t, err)
+	_, err = tr.Deliver(t.Context(), 610, 0) // waits for all 610
+	require.NoError(t, err)
 }
 
 func TestOffer(t *testing.T) {
