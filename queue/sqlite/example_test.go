@@ -30,19 +30,23 @@ func Example() {
 		log.Fatal(err)
 	}
 	defer os.RemoveAll(dir)
+	file, secret := filepath.Join(dir, "webhooks.db"), signpost.NewSecret().Reveal()
+	ended := make(chan bool, 1)
+	report := func(context.Context, *signpost.Message, signpost.Outcome) { ended <- true }
 
-	queue, err := sqlite.Open(ctx, filepath.Join(dir, "webhooks.db"))
+	// What README shows begins here.
+	queue, err := sqlite.Open(ctx, file)
 	if err != nil {
-		log.Fatal(err)
+		log.Fatal(err) // another process has it, say
 	}
 	defer queue.Close()
-	ended := make(chan bool, 1)
 	dispatcher, err := signpost.New(
 		signpost.WithQueue(queue),
-		signpost.WithSecret(signpost.NewSecret().Reveal()),
-		signpost.WithAllowedNetworks("127.0.0.0/8"),
-		signpost.WithObserver(func(context.Context, *signpost.Message, signpost.Outcome) { ended <- true }),
+		signpost.WithSecret(secret),
+		signpost.WithAllowedNetworks("127.0.0.0/8"), // for this example
+		signpost.WithObserver(report),
 	)
+	// And ends here.
 	if err != nil {
 		log.Fatal(err)
 	}
