@@ -57,8 +57,8 @@ belongs to a host or endpoint that is paused, or has its share of the room, goes
 By default messages are signed as Standard Webhooks 1.0.0 (https://www.standardwebhooks.com) says, with
 HMAC-SHA256 ([Secret]) or ed25519 ([PrivateKey]); libraries in many languages verify that, and so does
 [Verifier]. [HMACSigner] and [TimestampSigner] make the headers that GitHub and Stripe have made common,
-[SignerFunc] anything else, and [Signers] several at once, for the time of a migration. With [WithEndpoints]
-every customer has secrets of their own.
+[HeaderSigner] most others in a line, [SignerFunc] anything else, and [Signers] several at once, for the time of
+a migration. With [WithEndpoints] every customer has secrets of their own.
 
 # Who may be dialled
 

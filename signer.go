@@ -5,17 +5,13 @@ import (
 	"crypto/ed25519"
 	"crypto/hmac"
 	"crypto/rand"
-	"crypto/sha256"
 	"encoding/base64"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash"
 	"log/slog"
 	"net/http"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 )
 
@@ -52,25 +48,55 @@ const (
 // webhook-id, webhook-timestamp and webhook-signature, the last with one signature for every key. While a secret is
 // rotated, give the new and the old one: a receiver accepts a message if any signature matches.
 func NewSigner(keys ...Key) (Signer, error) {
+	if err := checkKeys(keys); err != nil {
+		return nil, err
+	}
+	return standardSigner(keys), nil
+}
+
+// standardSigner is NewSigner for keys that are known to be there.
+func standardSigner(keys []Key) Signer {
+	return &keySigner{append([]Key(nil), keys...), headerID, headerTimestamp, headerSignature}
+}
+
+// NewPrefixedSigner is NewSigner with prefix in place of "webhook-" in the names of the three headers, as vendors
+// spell them whose scheme is older than the standard: "svix-" for receivers that verify by Svix's documentation.
+func NewPrefixedSigner(prefix string, keys ...Key) (Signer, error) {
+	if !isToken(prefix) {
+		return nil, invalid("signer: prefix %q can't begin a header name; give one such as \"svix-\"", prefix)
+	}
+	if err := checkKeys(keys); err != nil {
+		return nil, err
+	}
+	name := func(standard string) string {
+		return http.CanonicalHeaderKey(prefix + strings.TrimPrefix(standard, "Webhook-"))
+	}
+	return &keySigner{append([]Key(nil), keys...), name(headerID), name(headerTimestamp), name(headerSignature)}, nil
+}
+
+func checkKeys(keys []Key) error {
 	if len(keys) == 0 {
-		return nil, invalid("signer: it needs a key, such as a Secret")
+		return invalid("signer: it needs a key, such as a Secret")
 	}
 	for i, k := range keys {
 		if k == nil || k == (Secret{}) || k == (PrivateKey{}) {
-			return nil, invalid("signer: key %d is empty; use NewSecret, ParseSecret, NewPrivateKey or ParsePrivateKey", i+1)
+			return invalid("signer: key %d is empty; use NewSecret, ParseSecret, NewPrivateKey or ParsePrivateKey", i+1)
 		}
 	}
-	return standardSigner(append([]Key(nil), keys...)), nil
+	return nil
 }
 
-type standardSigner []Key
+type keySigner struct {
+	keys                     []Key
+	id, timestamp, signature string // names of the headers
+}
 
-func (s standardSigner) Sign(req *http.Request, m *Message, t time.Time) error {
+func (s *keySigner) Sign(req *http.Request, m *Message, t time.Time) error {
 	var room [128]byte // for the timestamp and two signatures of secrets
 	text := strconv.AppendInt(room[:0], t.Unix(), 10)
 	stamp := len(text)
 	var content []byte // made for the first key that needs it in one piece
-	for i, k := range s {
+	for i, k := range s.keys {
 		if i > 0 {
 			text = append(text, ' ')
 		}
@@ -92,9 +118,9 @@ func (s standardSigner) Sign(req *http.Request, m *Message, t time.Time) error {
 	}
 	both := string(text)
 	values := [...]string{m.ID, both[:stamp], both[stamp:]}
-	req.Header[headerID] = values[0:1:1]
-	req.Header[headerTimestamp] = values[1:2:2]
-	req.Header[headerSignature] = values[2:3:3]
+	req.Header[s.id] = values[0:1:1]
+	req.Header[s.timestamp] = values[1:2:2]
+	req.Header[s.signature] = values[2:3:3]
 	return nil
 }
 
@@ -106,103 +132,54 @@ func signedContent(id, timestamp string, body []byte) []byte {
 	return append(b, body...)
 }
 
-// HMACSigner returns a Signer that sets one header to prefix and the hex HMAC-SHA256 of the body: X-Signature
-// with no prefix, or GitHub's X-Hub-Signature-256 with "sha256=". The scheme covers neither ID nor time, so a
-// receiver can't tell a replay; prefer [NewSigner] where you may choose. [WithSigner] refuses a bad header name and
-// an empty secret.
-func HMACSigner(header, prefix string, secret []byte) Signer {
-	return &hmacSigner{
-		header: http.CanonicalHeaderKey(header), prefix: prefix, mac: newMAC(secret),
-		err: errors.Join(validateSignatureHeader(header, prefix), validateRawSecret(secret)),
-	}
-}
-
-type hmacSigner struct {
-	header, prefix string
-	mac            *mac
-	err            error
-}
-
-func (s *hmacSigner) check() error { return s.err }
-
-func (s *hmacSigner) Sign(req *http.Request, m *Message, _ time.Time) error {
-	if s.err != nil {
-		return s.err
-	}
-	sum := s.mac.sum(nil, m.Payload)
-	text := make([]byte, 0, len(s.prefix)+hex.EncodedLen(len(sum)))
-	text = append(text, s.prefix...)
-	text = hex.AppendEncode(text, sum[:])
-	req.Header[s.header] = []string{string(text)}
-	return nil
-}
-
-// TimestampSigner returns a Signer that sets one header to "t=…,v1=…" with the hex HMAC-SHA256 of "t.body",
-// as Stripe signs: t is the attempt's time in Unix seconds, and there is a v1 for every secret. [WithSigner]
-// refuses a bad header name, no secret and an empty one.
-func TimestampSigner(header string, secrets ...[]byte) Signer {
-	s := &timestampSigner{header: http.CanonicalHeaderKey(header), err: validateSignatureHeader(header, "")}
-	if len(secrets) == 0 {
-		s.err = errors.Join(s.err, invalid("signer for %s: it needs a secret", header))
-	}
-	for _, secret := range secrets {
-		s.err = errors.Join(s.err, validateRawSecret(secret))
-		s.macs = append(s.macs, newMAC(secret))
-	}
-	return s
-}
-
-type timestampSigner struct {
-	header string
-	macs   []*mac
-	err    error
-}
-
-func (s *timestampSigner) check() error { return s.err }
-
-func (s *timestampSigner) Sign(req *http.Request, m *Message, t time.Time) error {
-	if s.err != nil {
-		return s.err
-	}
-	text := strconv.AppendInt([]byte("t="), t.Unix(), 10)
-	stamp := append(text[len("t="):len(text):len(text)], '.')
-	for _, mac := range s.macs {
-		sum := mac.sum(stamp, m.Payload)
-		text = append(text, ",v1="...)
-		text = hex.AppendEncode(text, sum[:])
-	}
-	req.Header[s.header] = []string{string(text)}
-	return nil
-}
-
 // Signers returns a Signer that signs with all of s, in order: for the time in which receivers move from one
-// scheme to another.
+// scheme to another, and for schemes with more than one header. At least one of them must sign.
 func Signers(s ...Signer) Signer { return signers(append([]Signer(nil), s...)) }
 
 type signers []Signer
 
 func (s signers) check() error {
 	var errs []error
-	if len(s) == 0 {
-		errs = append(errs, invalid("signers: none given; to send without a signature use WithoutSigning"))
-	}
+	signs := false
 	for _, signer := range s {
-		errs = append(errs, checkSigner(signer))
+		h, isHeader := signer.(*headerSigner)
+		switch {
+		case isHeader && h.err != nil:
+			errs = append(errs, h.err)
+		case !isHeader:
+			errs = append(errs, checkSigner(signer))
+		}
+		signs = signs || !isHeader || h.signs
+	}
+	switch {
+	case len(s) == 0:
+		errs = append(errs, invalid("signers: none given; to send without a signature use WithoutSigning"))
+	case !signs:
+		errs = append(errs, invalid("signers: none of them signs; give one that does, such as a HeaderSigner with a HexHMAC"))
 	}
 	return errors.Join(errs...)
 }
 
 func (s signers) Sign(req *http.Request, m *Message, t time.Time) error {
-	if len(s) == 0 {
-		return s.check() // a signer that signs nothing would be an open door
-	}
+	signs := false
 	for _, signer := range s {
 		if signer == nil {
 			return checkSigner(nil)
 		}
-		if err := signer.Sign(req, m, t); err != nil {
+		var err error
+		if h, ok := signer.(*headerSigner); ok {
+			err = h.set(req, m, t)
+			signs = signs || h.signs
+		} else {
+			err = signer.Sign(req, m, t)
+			signs = true
+		}
+		if err != nil {
 			return err
 		}
+	}
+	if !signs {
+		return s.check() // a signer that signs nothing would be an open door
 	}
 	return nil
 }
@@ -214,26 +191,6 @@ func checkSigner(s Signer) error {
 	}
 	if c, ok := s.(interface{ check() error }); ok {
 		return c.check()
-	}
-	return nil
-}
-
-func validateSignatureHeader(header, prefix string) error {
-	if !isToken(header) {
-		return invalid("signature header %q: not a header name", header)
-	}
-	if why := reserved(http.CanonicalHeaderKey(header)); why != "" {
-		return invalid("signature header %q: %s", header, why)
-	}
-	if !isFieldValue(prefix) {
-		return invalid("signature prefix %q: it can't be sent in a header", prefix)
-	}
-	return nil
-}
-
-func validateRawSecret(secret []byte) error {
-	if len(secret) == 0 {
-		return invalid("signing secret: empty; anybody could sign with it")
 	}
 	return nil
 }
@@ -416,44 +373,3 @@ func (Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
 // MarshalText returns REDACTED.
 func (PrivateKey) MarshalText() ([]byte, error) { return []byte(redacted), nil }
-
-// A mac computes HMAC-SHA256 (RFC 2104) with one key. Its hashes are kept and reset: to key one anew costs as
-// much as to hash 128 bytes.
-type mac struct {
-	key  *sealed
-	pool sync.Pool // of *hasher
-}
-
-// A hasher is a hash, and room for what goes in and comes out of it that would be allocated each time otherwise:
-// hash.Hash is an interface, so the compiler must assume that it keeps what it is given.
-type hasher struct {
-	hash.Hash
-	head []byte
-	sum  []byte
-}
-
-func newMAC(key []byte) *mac {
-	m := &mac{key: seal(append([]byte(nil), key...))}
-	m.pool.New = func() any { return &hasher{Hash: hmac.New(sha256.New, m.key.open())} }
-	return m
-}
-
-// sum returns the HMAC of head and body, as if they were one.
-func (m *mac) sum(head, body []byte) (sum [sha256.Size]byte) {
-	h := m.pool.Get().(*hasher)
-	h.Reset()
-	h.head = append(h.head[:0], head...)
-	h.Write(h.head)
-	h.Write(body)
-	h.sum = h.Sum(h.sum[:0])
-	copy(sum[:], h.sum)
-	m.pool.Put(h)
-	return sum
-}
-
-// A sealed key is behind a function. With a verb that doesn't fit, package fmt shows what is in the
-// unexported fields of a struct, pointers followed, where it can't call Format; of a function it shows only
-// the address.
-type sealed struct{ open func() []byte }
-
-func seal(key []byte) *sealed { return &sealed{func() []byte { return key }} }

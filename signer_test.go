@@ -206,43 +206,32 @@ type brokenReader struct{}
 
 func (brokenReader) Read([]byte) (int, error) { return 0, errors.New("broken") }
 
-// The figures come from OpenSSL: openssl dgst -sha256 -hmac.
-func TestOtherSchemes(t *testing.T) {
-	m := &signpost.Message{ID: "id", Payload: []byte("Hello, World!")}
-	at := time.Unix(1700000000, 0)
-	// GitHub documents this very example.
-	const github = "757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17"
-	secret := []byte("It's a Secret to Everybody")
-
-	h := signed(t, signpost.HMACSigner("X-Hub-Signature-256", "sha256=", secret), m, at)
-	assert.Equal(t, "sha256="+github, h.Get("X-Hub-Signature-256"))
-
-	h = signed(t, signpost.HMACSigner("x-signature", "", secret), m, at)
-	assert.Equal(t, github, h.Get("X-Signature"))
-
-	h = signed(t, signpost.TimestampSigner("Stripe-Signature", []byte("whsec_test"), []byte("old")), m, at)
-	assert.Equal(t, "t=1700000000,v1="+stripeNew+",v1="+stripeOld, h.Get("Stripe-Signature"))
-
-	both := signpost.Signers(
-		signpost.HMACSigner("X-Signature", "", secret),
-		signpost.SignerFunc(func(req *http.Request, m *signpost.Message, _ time.Time) error {
-			req.Header.Set("X-Id", m.ID)
-			return nil
-		}),
-	)
-	h = signed(t, both, m, at)
-	assert.Equal(t, github, h.Get("X-Signature"))
-	assert.Equal(t, "id", h.Get("X-Id"))
+func TestPrefixedSigner(t *testing.T) {
+	for _, v := range vectors {
+		m := &signpost.Message{ID: v.id, Payload: []byte(v.body)}
+		for prefix, name := range map[string]string{"svix-": "Svix-", "X-Shop-": "X-Shop-", "acme_": "Acme_", "webhook-": "Webhook-"} {
+			s, err := signpost.NewPrefixedSigner(prefix, signingKey(t, v.key))
+			require.NoError(t, err)
+			assert.Equal(t, http.Header{
+				http.CanonicalHeaderKey(name + "Id"):        {v.id},
+				http.CanonicalHeaderKey(name + "Timestamp"): {strconv.FormatInt(v.timestamp, 10)},
+				http.CanonicalHeaderKey(name + "Signature"): {v.signature},
+			}, signed(t, s, m, time.Unix(v.timestamp, 0)))
+		}
+	}
+	for _, prefix := range []string{"", "svix:", "svix ", "sv\nix-"} {
+		_, err := signpost.NewPrefixedSigner(prefix, signpost.NewSecret())
+		assert.ErrorIs(t, err, signpost.ErrInvalid, prefix)
+	}
+	_, err := signpost.NewPrefixedSigner("svix-")
+	assert.ErrorIs(t, err, signpost.ErrInvalid)
 }
-
-const (
-	stripeNew = "9b64b918f37ca5fb33099695075545cf7cfc0c5ce3cc3c477dd00e1d98be4a62"
-	stripeOld = "0a467f63572560ea2fd282999de0d03bc26ca8cf2f76cd068e10e327c1cbc195"
-)
 
 func TestSignersFailClosed(t *testing.T) {
 	req := httptest.NewRequest(http.MethodPost, "/", nil)
 	m := &signpost.Message{ID: "id", Payload: []byte(`{}`)}
+	mac := signpost.HexHMAC([]byte("x"), signpost.Body)
+	clock := signpost.HeaderSigner("T", signpost.UnixTime)
 	for name, s := range map[string]signpost.Signer{
 		"no signers":       signpost.Signers(),
 		"a nil signer":     signpost.Signers(nil),
@@ -252,8 +241,24 @@ func TestSignersFailClosed(t *testing.T) {
 		"reserved header":  signpost.TimestampSigner("Content-Length", []byte("x")),
 		"no secrets":       signpost.TimestampSigner("X"),
 		"one secret empty": signpost.TimestampSigner("X", []byte("x"), nil),
+
+		"no parts":                   signpost.HeaderSigner("X"),
+		"a nil part":                 signpost.HeaderSigner("X", nil, mac),
+		"nothing signed":             signpost.HeaderSigner("X", signpost.HexHMAC([]byte("x"))),
+		"the body not signed":        signpost.HeaderSigner("X", signpost.HexHMAC([]byte("x"), signpost.UnixTime)),
+		"a nil part signed":          signpost.HeaderSigner("X", signpost.HexHMAC([]byte("x"), signpost.Body, nil)),
+		"one of two secrets empty":   signpost.HeaderSigner("X", mac, signpost.HexHMAC(nil, signpost.Body)),
+		"the body in a header":       signpost.HeaderSigner("X", mac, signpost.Body),
+		"text for no header":         signpost.HeaderSigner("X", mac, signpost.Text("\r\nX: y")),
+		"no signature":               clock,
+		"no signature in any header": signpost.Signers(clock, signpost.HeaderSigner("Y", signpost.MessageID)),
+		"a bad header beside":        signpost.Signers(signpost.HeaderSigner("X", mac), signpost.HeaderSigner("Y\n", mac)),
+		"no secrets beside":          signpost.Signers(signpost.HeaderSigner("X", mac), signpost.TimestampSigner("Y")),
+		"a nil signer beside":        signpost.Signers(signpost.HeaderSigner("X", mac), nil),
 	} {
 		assert.ErrorIs(t, s.Sign(req, m, time.Now()), signpost.ErrInvalid, name)
+		_, err := signpost.NewSender(signpost.WithSigner(s))
+		assert.ErrorIs(t, err, signpost.ErrInvalid, "%s: found before anything is sent", name)
 	}
 	for name, keys := range map[string][]signpost.Key{
 		"no keys": nil, "nil": {nil}, "zero secret": {signpost.Secret{}}, "zero private key": {signpost.NewSecret(), signpost.PrivateKey{}},
