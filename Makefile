@@ -22,7 +22,7 @@ test: lint tools
 	for dir in $(MODULES); do \
 		echo "== test $$dir"; \
 		(cd $$dir && $(GO) test -race -timeout 10m -v ./...) >"$$log" 2>&1; status=$$?; \
-		grep -E '^(ok|FAIL|panic:|\?)' "$$log"; \
+		grep -E '^(ok|FAIL|panic:|\?|\|)' "$$log"; \
 		if [ $$status -ne 0 ]; then cat "$$log"; exit 1; fi; \
 		grep -B 2 -E '^ *--- SKIP' "$$log" && skipped=1; \
 	done; \
@@ -39,16 +39,16 @@ lint:
 bench: tools
 	cd bench && $(GO) run .
 
-# What tests and benchmarks need beside Go: one of the senders that signpost is compared with needs Redis, and a disk that is
-# slow or fails is strace's doing. Where they can't be installed, what needs them is skipped.
+# What tests and benchmarks need beside Go: one of the senders that signpost is compared with needs Redis, a disk that is slow
+# or fails is strace's doing, and interop sends through nginx and HAProxy. Where they can't be installed, what needs them is
+# skipped. The languages of interop's receivers must be there; their libraries are installed by its tests.
 tools:
 	@missing=; \
-	command -v redis-server >/dev/null || missing="$$missing redis-server"; \
-	command -v strace >/dev/null || missing="$$missing strace"; \
+	for name in redis-server strace nginx haproxy; do command -v $$name >/dev/null || missing="$$missing $$name"; done; \
 	[ -z "$$missing" ] || { \
 		echo "== install$$missing"; \
 		command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ] && \
-		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null || \
+		apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null || \
 		echo "missing:$$missing. Install them, with 'apt-get install$$missing', say"; \
 	}
 
