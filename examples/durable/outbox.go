@@ -64,6 +64,7 @@ func (o *outbox) start(t *task, mended bool, stdout, stderr io.Writer) error {
 		signpost.WithQueue(o.queue), // the one line that makes it durable
 		signpost.WithSecret(secret.Reveal()),
 		signpost.WithAllowedNetworks("127.0.0.0/8"), // only public addresses are open by default
+		signpost.WithRateLimit(2000, 100),           // for each host; here all receivers are one
 		signpost.WithTimeout(2*time.Second),
 		signpost.WithRetryPolicy(signpost.RetryPolicy{ // short, so that there is something to see; a shop would keep the default
 			MaxAttempts: 4,

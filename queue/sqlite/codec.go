@@ -101,6 +101,9 @@ func (r *row) message() (signpost.Message, error) {
 	if sum := checksum(r.id, r.url, r.header, r.payload, r.created); sum != r.checksum {
 		return signpost.Message{}, fmt.Errorf("checksum %08x instead of %08x", sum, r.checksum)
 	}
+	if r.redelivered.Valid && r.redelivered.Int64 < r.accepted {
+		return signpost.Message{}, fmt.Errorf("redelivered_at %d before accepted_at %d", r.redelivered.Int64, r.accepted)
+	}
 	header, err := parseHeader(r.header)
 	if err != nil {
 		return signpost.Message{}, err

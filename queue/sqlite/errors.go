@@ -30,6 +30,9 @@ func explain(doing string, err error) error {
 	if !errors.As(err, &e) {
 		return fmt.Errorf("sqlite: %s: %w", doing, err)
 	}
+	if e.Code() == sqlite3.SQLITE_IOERR_SHMSIZE { // there is no room for path-shm
+		return fmt.Errorf("%w: %s: %w", ErrFull, doing, err)
+	}
 	var what error
 	switch e.Code() & 0xff { // the primary code; the upper bits say more of the same
 	case sqlite3.SQLITE_CORRUPT:

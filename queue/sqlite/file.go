@@ -73,6 +73,8 @@ func lockFile(path string) (*file, error) {
 	switch {
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
 		return nil, fmt.Errorf("%w: %s.lock: %w; a queue needs to write its file and its folder", ErrReadOnly, path, err)
+	case errors.Is(err, syscall.ENOSPC):
+		return nil, fmt.Errorf("%w: %s.lock: %w", ErrFull, path, err)
 	case err != nil:
 		return nil, fmt.Errorf("sqlite: lock %s.lock: %w", path, err)
 	case !locked:
@@ -139,8 +141,34 @@ func openDatabase(ctx context.Context, dsn string, n int) (*sql.DB, error) {
 	return db, nil
 }
 
+// vetFile refuses a file that is none of this package's, before anything is written to it: a mere PRAGMA journal_mode
+// changes another application's database.
+func vetFile(ctx context.Context, path string) (err error) {
+	log, err := os.Stat(path + "-wal")
+	hasLog := err == nil && log.Size() > 0
+	if info, err := os.Stat(path); err == nil && info.Size() <= 1 && hasLog {
+		// SQLite would take it for a new one and delete path-wal. It never writes there before it has written to the file itself.
+		return fmt.Errorf("%w: it is empty, but %s-wal isn't; restore both from a backup", ErrDamaged, path)
+	}
+	db, err := openDatabase(ctx, dsn(path, "rwc", "busy_timeout(5000)", "fullfsync(1)", "checkpoint_fullfsync(1)"), 1)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if _, err := vet(ctx, conn, len(migrations)); err != nil || hasLog {
+		return err
+	}
+	return checkSize(ctx, conn, path)
+}
+
 // checkSize compares what the file's header says of its size with what it has: a file that was cut short may else go
-// unnoticed until the missing part is needed. It requires that everything is in the file and nothing in path-wal.
+// unnoticed until the missing part is needed. It requires that everything is in the file and nothing in path-wal, and comes
+// before anything is written: bringing path-wal back gives the file its size.
 func checkSize(ctx context.Context, c *sql.Conn, path string) error {
 	var pages, size int64
 	if err := c.QueryRowContext(ctx, "PRAGMA page_count").Scan(&pages); err != nil {

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"os"
 )
 
 const (
@@ -45,7 +46,7 @@ func (q *Queue) open(ctx context.Context) error {
 	if err := q.file.make(); err != nil {
 		return err
 	}
-	q.writer = &writer{committed: q.committed, dsn: dsn(q.file.path, "rwc",
+	q.writer = &writer{committed: q.committed, path: q.file.path, dsn: dsn(q.file.path, "rwc",
 		"busy_timeout(5000)", "auto_vacuum(incremental)", "journal_mode(wal)", "synchronous(full)", "fullfsync(1)", "checkpoint_fullfsync(1)",
 		fmt.Sprintf("cache_size(%d)", -cacheSize), fmt.Sprintf("wal_autocheckpoint(%d)", walPages))}
 	seen, err := q.prepareFile(ctx)
@@ -73,6 +74,9 @@ func (q *Queue) open(ctx context.Context) error {
 
 // prepareFile makes the file ready to be written, and returns the latest time that the queue has seen.
 func (q *Queue) prepareFile(ctx context.Context) (seen int64, err error) {
+	if err := vetFile(ctx, q.file.path); err != nil {
+		return 0, err
+	}
 	db, err := openDatabase(ctx, q.writer.dsn, 1)
 	if err != nil {
 		return 0, err
@@ -82,13 +86,16 @@ func (q *Queue) prepareFile(ctx context.Context) (seen int64, err error) {
 			err = errors.Join(err, db.Close())
 		}
 	}()
-	if seen, err = check(ctx, db, q.file.path); err != nil {
+	if seen, err = check(ctx, db); err != nil {
+		return 0, err
+	}
+	if q.writer.at, err = os.Stat(q.file.path); err != nil {
 		return 0, err
 	}
 	return seen, q.writer.use(ctx, db)
 }
 
-func check(ctx context.Context, db *sql.DB, path string) (seen int64, err error) {
+func check(ctx context.Context, db *sql.DB) (seen int64, err error) {
 	conn, err := db.Conn(ctx)
 	if err != nil {
 		return 0, err
@@ -97,20 +104,18 @@ func check(ctx context.Context, db *sql.DB, path string) (seen int64, err error)
 	if err := migrate(ctx, conn, migrations); err != nil {
 		return 0, err
 	}
-	var busy, inLog, copied int
-	if err := conn.QueryRowContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)").Scan(&busy, &inLog, &copied); err != nil {
+	if _, err := conn.ExecContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)"); err != nil {
 		return 0, err
 	}
-	if busy == 0 { // else somebody reads, and there may be something in path-wal
-		if err := checkSize(ctx, conn, path); err != nil {
-			return 0, err
-		}
+	var at sql.NullInt64
+	err = conn.QueryRowContext(ctx, "SELECT iif(typeof(now_at) = 'integer', now_at, NULL) FROM clock").Scan(&at)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return 0, nil
+	case err == nil && !at.Valid:
+		err = fmt.Errorf("%w: its clock has no time; restore it from a backup", ErrDamaged)
 	}
-	err = conn.QueryRowContext(ctx, "SELECT now_at FROM clock").Scan(&seen)
-	if errors.Is(err, sql.ErrNoRows) {
-		err = nil
-	}
-	return seen, err
+	return at.Int64, err
 }
 
 // findLinesQuery takes one step in the index for each endpoint.
@@ -121,7 +126,7 @@ const findLinesQuery = `WITH RECURSIVE pending (endpoint) AS (
 			FROM pending WHERE endpoint IS NOT NULL)
 		SELECT endpoint,
 			(SELECT host FROM messages m WHERE m.state = 'pending' AND m.endpoint = pending.endpoint LIMIT 1),
-			(SELECT min(due_at) FROM messages m WHERE m.state = 'pending' AND m.endpoint = pending.endpoint)
+			CAST((SELECT min(due_at) FROM messages m WHERE m.state = 'pending' AND m.endpoint = pending.endpoint) AS INTEGER)
 		FROM pending WHERE endpoint IS NOT NULL`
 
 // findLines finds out which endpoints have pending messages, with one step in the index for each.
@@ -133,13 +138,17 @@ func (q *Queue) findLines(ctx context.Context) error {
 	defer rows.Close()
 	now := q.clock.now()
 	for rows.Next() {
-		var endpoint, host string
-		var due int64
+		var endpoint string
+		var host sql.NullString
+		var due sql.NullInt64
 		if err := rows.Scan(&endpoint, &host, &due); err != nil {
 			return err
 		}
-		l := q.lines.line(host, endpoint)
-		l.next = due
+		if !host.Valid || !due.Valid {
+			return fmt.Errorf("%w: the index messages_due doesn't agree with itself on %q; try REINDEX in sqlite3", ErrDamaged, endpoint)
+		}
+		l := q.lines.line(host.String, endpoint)
+		l.next = due.Int64
 		q.lines.place(l, now)
 	}
 	return rows.Err()

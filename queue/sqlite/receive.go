@@ -18,7 +18,7 @@ const (
 
 // What is read of the messages that wait, all by the index messages_due or by number.
 const (
-	columns = `number, id, url, header, payload, attempts, due_at, created_at, redelivered_at, checksum`
+	columns = `number, due_at, id, url, header, payload, attempts, created_at, accepted_at, redelivered_at, checksum`
 
 	// What is after a position, in order. SQLite would seek (due_at, number) > (?2, ?3) by due_at alone.
 	fetchQuery = `SELECT ` + columns + ` FROM messages WHERE endpoint = ?1 AND state = 'pending' AND due_at = ?2 AND number > ?3
@@ -113,6 +113,8 @@ func (q *Queue) read(ld load) (reading, error) {
 		err := r.scan(q.pick.QueryRowContext(ctx, p.number))
 		switch {
 		case errors.Is(err, sql.ErrNoRows): // somebody has changed the file by hand
+		case err != nil && r.number != 0: // a column has something that can't be there
+			q.putAside(&r, err)
 		case err != nil:
 			return reading{}, err
 		case r.due != p.due: // it has another place by now
@@ -133,7 +135,14 @@ func (q *Queue) read(ld load) (reading, error) {
 	for n := 0; rows.Next(); n++ {
 		var r row
 		if err := r.scan(rows); err != nil {
-			return reading{}, err
+			if r.number == 0 {
+				return reading{}, err
+			}
+			q.putAside(&r, err) // a column has something that can't be there: it mustn't hold up what comes after it
+			if n == ld.limit {
+				got.next = ld.through // and there may be more
+			}
+			continue
 		}
 		if n == ld.limit || r.due > ld.through || got.size > readAheadSize {
 			got.next = r.due
@@ -158,7 +167,7 @@ func (q *Queue) take(got *reading, l *line, r *row) {
 }
 
 func (r *row) scan(from interface{ Scan(...any) error }) error {
-	return from.Scan(&r.number, &r.id, &r.url, &r.header, &r.payload, &r.attempts, &r.due, &r.created, &r.redelivered, &r.checksum)
+	return from.Scan(&r.number, &r.due, &r.id, &r.url, &r.header, &r.payload, &r.attempts, &r.created, &r.accepted, &r.redelivered, &r.checksum)
 }
 
 // putAside has a message marked as damaged.

@@ -64,22 +64,31 @@ CREATE VIEW deliveries AS -- for people
 `,
 }
 
-// migrate brings the file behind c to the newest version of the schema, each step in a transaction of its own. It
-// refuses a file that isn't a queue, or one that a newer version of this package has written.
-func migrate(ctx context.Context, c *sql.Conn, steps []string) error {
+// vet refuses a file that isn't a queue, or one that a newer version of this package has written: its schema has more
+// steps. It returns the version.
+func vet(ctx context.Context, c *sql.Conn, steps int) (version int, err error) {
 	id, version, tables, err := identify(ctx, c)
 	switch {
 	case err != nil:
-		return err
+		return 0, err
 	case id == 0 && version == 0 && tables == 0: // new, or its creation was cut off
 	case id != applicationID:
-		return fmt.Errorf("%w: it is a SQLite database of something else (application_id %#x, %d tables); give the queue a file of its own",
+		return 0, fmt.Errorf("%w: it is a SQLite database of something else (application_id %#x, %d tables); give the queue a file of its own",
 			ErrNotQueue, id, tables)
 	case version < 0:
-		return fmt.Errorf("%w: its header has version %d of the schema; restore it from a backup", ErrDamaged, version)
-	case version > len(steps):
-		return fmt.Errorf("%w: it has version %d of the schema and this program knows up to %d; run the program that wrote it, or a later one",
-			ErrNewer, version, len(steps))
+		return 0, fmt.Errorf("%w: its header has version %d of the schema; restore it from a backup", ErrDamaged, version)
+	case version > steps:
+		return 0, fmt.Errorf("%w: it has version %d of the schema and this program knows up to %d; run the program that wrote it, or a later one",
+			ErrNewer, version, steps)
+	}
+	return version, nil
+}
+
+// migrate brings the file behind c to the newest version of the schema, each step in a transaction of its own.
+func migrate(ctx context.Context, c *sql.Conn, steps []string) error {
+	version, err := vet(ctx, c, len(steps))
+	if err != nil {
+		return err
 	}
 	for ; version < len(steps); version++ {
 		if err := step(ctx, c, steps[version], version+1); err != nil {

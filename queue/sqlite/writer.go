@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"sync"
 )
@@ -23,7 +24,9 @@ type writer struct {
 	waiting []*job
 	stopped bool
 
-	db     *sql.DB // the goroutine's alone, as the following fields
+	path   string
+	at     os.FileInfo // the file, as Open has found it
+	db     *sql.DB     // the goroutine's alone, as the following fields
 	conn   *sql.Conn
 	write  *statements
 	saved  int64 // the clock's time in the file
@@ -224,11 +227,27 @@ func (w *writer) transact(jobs []*job) (err error) {
 			return err
 		}
 	}
+	if err := w.isThere(); err != nil {
+		return err
+	}
 	if _, err := w.write.commit.ExecContext(ctx); err != nil {
 		return err
 	}
 	if now-w.saved >= 1000 {
 		w.saved = now
+	}
+	return nil
+}
+
+// isThere refuses to write to a file that has lost its name: what is written there would be gone with the process, and nobody
+// would have been told.
+func (w *writer) isThere() error {
+	info, err := os.Stat(w.path)
+	if err != nil {
+		return fmt.Errorf("the file is not there any more: %w; close the queue and open it again", err)
+	}
+	if !os.SameFile(info, w.at) {
+		return errors.New("the file was replaced by another one; close the queue and open it again")
 	}
 	return nil
 }

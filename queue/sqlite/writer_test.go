@@ -144,7 +144,7 @@ func (f *failing) apply(w *statements) error {
 // standalone returns a writer without its goroutine.
 func standalone(t testing.TB, q *Queue, pragmas ...string) *writer {
 	t.Helper()
-	w := &writer{clock: q.clock, committed: q.committed, dsn: dsn(q.file.path, "rw", pragmas...)}
+	w := &writer{clock: q.clock, committed: q.committed, path: q.file.path, at: q.writer.at, dsn: dsn(q.file.path, "rw", pragmas...)}
 	t.Cleanup(func() { assert.NoError(t, w.close()) })
 	return w
 }
