@@ -103,7 +103,7 @@ func TestHeldHostCostsNothing(t *testing.T) {
 				fill(t, q, 100_000, "http://dead.example/%d")
 				time.Sleep(time.Hour)
 
-				const hours, each = 3, 20
+				const hours, each = 1, 20
 				before, attempts := q.settles.Load(), len(w.seen("dead.example"))
 				sent := map[string]time.Time{}
 				for range hours * 60 {

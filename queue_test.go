@@ -253,7 +253,7 @@ func TestHealthyHostsBesideABacklog(t *testing.T) {
 					}
 					return reply{takes: time.Millisecond}
 				})
-				for i := range 5000 {
+				for i := range 3000 {
 					send(t, d, fmt.Sprintf("http://bad.example/%d", i%20))
 				}
 				time.Sleep(time.Minute) // the backlog has been seen once
@@ -267,7 +267,7 @@ func TestHealthyHostsBesideABacklog(t *testing.T) {
 					return nil
 				})
 				sent := map[string]time.Time{}
-				for i := range 1200 {
+				for i := range 600 {
 					sent[send(t, d, fmt.Sprintf("http://h%d.example/", i%20))] = time.Now()
 					time.Sleep(100 * time.Millisecond)
 				}
