@@ -22,6 +22,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -36,6 +37,18 @@ func main() {
 	}
 }
 
+// A lineWriter lets the dispatcher's goroutines and the shop write without mixing their lines.
+type lineWriter struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (l *lineWriter) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.w.Write(p)
+}
+
 // A task is what the command line asks for.
 type task struct {
 	dir    string // of the shop's files
@@ -47,6 +60,7 @@ type task struct {
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	t, err := parse(args, stderr)
+	stdout = &lineWriter{w: stdout}
 	switch {
 	case err != nil:
 		return err

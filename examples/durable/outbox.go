@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -81,10 +80,7 @@ func (o *outbox) start(t *task, mended bool, stdout, stderr io.Writer) error {
 
 // report prints every outcome on a line of its own.
 func report(w io.Writer) func(context.Context, *signpost.Message, signpost.Outcome) {
-	var mu sync.Mutex
 	return func(_ context.Context, m *signpost.Message, o signpost.Outcome) {
-		mu.Lock()
-		defer mu.Unlock()
 		switch o.State {
 		case signpost.Delivered:
 			fmt.Fprintf(w, "delivered %s, attempt %d\n", m.ID, o.Attempt.Number)
