@@ -52,20 +52,23 @@ tools:
 		echo "missing:$$missing. Install them, with 'apt-get install$$missing', say"; \
 	}
 
-# One target of one package at a time. A target is ended by SIGINT instead of -fuzztime, whose deadline go test before 1.27
-# takes for a failure now and then (https://go.dev/issue/75804); only the coordinator may get it, hence --foreground.
+# As many targets at a time as there are processors, each with one worker; what a target says is printed when it has ended. A
+# target is ended by SIGINT instead of -fuzztime, whose deadline go test before 1.27 takes for a failure now and then
+# (https://go.dev/issue/75804); only the coordinator may get it, hence --foreground.
 fuzz:
-	@bin=$$(mktemp); trap 'rm -f "$$bin"' EXIT; \
+	@out=$$(mktemp -d); trap 'rm -rf "$$out"' EXIT; \
 	for dir in $(MODULES); do \
-		for folder in $$(cd $$dir && grep -rl --include='*_test.go' '^func Fuzz' . | xargs -r -n 1 dirname | sort -u); do \
-			cd $$dir/$$folder && $(GO) test -c -fuzz . -o "$$bin" . || exit 1; \
+		for folder in $$(cd $$dir && $(GO) list -f '{{.Dir}}' ./...); do \
+			cd $$folder && grep -q -s '^func Fuzz' *_test.go || continue; \
+			bin=$$(mktemp -p "$$out") && $(GO) test -c -fuzz . -o "$$bin" . || exit 1; \
 			for target in $$(cat *_test.go | sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p'); do \
-				echo "== fuzz $$target in $$folder"; \
-				timeout --foreground --preserve-status -s INT $(FUZZTIME) "$$bin" -test.run '^$$' -test.fuzz "^$$target\$$" \
-					-test.fuzzcachedir "$$($(GO) env GOCACHE)/fuzz/$$($(GO) list .)" || exit 1; \
+				echo "$$PWD $$bin $$target $$($(GO) env GOCACHE)/fuzz/$$($(GO) list .)" >>"$$out/targets"; \
 			done; \
 		done; \
-	done
+	done; \
+	xargs -P $$(getconf _NPROCESSORS_ONLN) -L 1 sh -c 'cd "$$1" && timeout --foreground --preserve-status -s INT $(FUZZTIME) \
+		"$$2" -test.run "^$$" -test.fuzz "^$$3$$" -test.parallel 1 -test.fuzzcachedir "$$4" >"$$2.$$3" 2>&1; status=$$?; \
+		echo "== fuzz $$3 in $$1"; tail -n 3 "$$2.$$3"; [ $$status -eq 0 ] || { cat "$$2.$$3"; exit 1; }' fuzz <"$$out/targets"
 
 # The dispatcher among 500 hosts of every kind for FOR (default 10m), restarted every minute; ends with the ledger.
 soak:
