@@ -2,6 +2,7 @@ package signpost_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -322,6 +323,30 @@ func TestHoldEndsWithoutAnAttempt(t *testing.T) {
 		time.Sleep(2*time.Hour + 6*time.Minute)
 		assert.Greater(t, l.count(signpost.Dead, signpost.ErrExpired), 950)
 		assert.Zero(t, q.Len())
+		require.NoError(t, d.Close())
+	})
+}
+
+// While the queue can't settle (a full disk), a host that has failed and is back gets what is accepted for it.
+func TestWhatCannotBeSettledIsNoProbe(t *testing.T) {
+	eachQueue(t, func(t *testing.T, q signpost.Queue, m *memqueue.Queue) {
+		from := time.Now()
+		m.Fail(func(op string) error {
+			if op == "settle" && time.Since(from) < time.Hour {
+				return errors.New("disk full")
+			}
+			return nil
+		})
+		d, w, l := start(t, signpost.WithQueue(q))
+		w.set(always(reply{err: io.ErrUnexpectedEOF}))
+		fill(t, q, 20, "http://a.example/")
+		time.Sleep(3 * time.Second)
+		w.set(always(reply{takes: time.Millisecond}))
+		back := time.Now()
+		id := send(t, d, "http://a.example/")
+		time.Sleep(2 * time.Hour)
+		assert.Equal(t, signpost.Delivered, l.last(id).State)
+		assert.Less(t, l.when(id).Sub(back), 10*time.Minute)
 		require.NoError(t, d.Close())
 	})
 }

@@ -90,10 +90,17 @@ func (p *hmacPart) appendTo(b []byte, m *Message, t time.Time) []byte {
 func (p *hmacPart) check() error { return p.err }
 
 func checkPart(i int, p Part) error {
-	if p == nil {
+	switch f, isField := p.(field); {
+	case p == nil:
 		return invalid("part %d is nil", i+1)
+	case isField && f >= MessageID && f <= Body:
+		return nil
 	}
-	return p.check()
+	switch p.(type) {
+	case Text, *hmacPart:
+		return p.check()
+	}
+	return invalid("part %d is a %T: give one of this package's Parts", i+1, p)
 }
 
 // HeaderSigner returns a Signer that sets the header name to the Parts of value, one after the other. With it and

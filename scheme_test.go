@@ -2,6 +2,7 @@ package signpost_test
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"testing"
 	"time"
 
@@ -50,3 +51,29 @@ const (
 	twice     = "ff40d105defa80dc2abd5a4e923deaa83a86d7b908fe840428f33924be48c255"
 	stripeOld = "0a467f63572560ea2fd282999de0d03bc26ca8cf2f76cd068e10e327c1cbc195"
 )
+
+// A header that signs nothing never replaces a signature of the same name.
+func TestNoHeaderReplacesASignature(t *testing.T) {
+	s := signpost.Signers(
+		signpost.HMACSigner("X-Signature", "", []byte("secret")),
+		signpost.HeaderSigner("x-signature", signpost.UnixTime),
+	)
+	_, err := signpost.NewSender(signpost.WithSigner(s))
+	assert.Error(t, err, "option")
+	req := httptest.NewRequest(http.MethodPost, "https://a.example/", nil)
+	err = s.Sign(req, &signpost.Message{ID: "id", Payload: []byte("{}")}, time.Unix(1, 0))
+	assert.NotEqual(t, "1", req.Header.Get("X-Signature"), "%v", err)
+}
+
+type foreign struct{ signpost.Part }
+
+// Nobody else's Part gets in by embedding one, nor one that is out of range.
+func TestForeignParts(t *testing.T) {
+	assert.NotPanics(t, func() {
+		signpost.HeaderSigner("X", foreign{}, signpost.HexHMAC([]byte("s"), signpost.Body))
+	})
+	_, err := signpost.NewSender(signpost.WithSigner(signpost.HeaderSigner("X", foreign{signpost.Body}, signpost.HexHMAC([]byte("s"), signpost.Body))))
+	assert.Error(t, err)
+	_, err = signpost.NewSender(signpost.WithSigner(signpost.HeaderSigner("X", signpost.Body+5, signpost.HexHMAC([]byte("s"), signpost.Body+5, signpost.Body))))
+	assert.Error(t, err)
+}

@@ -132,8 +132,9 @@ func signedContent(id, timestamp string, body []byte) []byte {
 	return append(b, body...)
 }
 
-// Signers returns a Signer that signs with all of s, in order: for the time in which receivers move from one
-// scheme to another, and for schemes with more than one header. At least one of them must sign.
+// Signers returns a Signer that signs with all of s, in order, after the headers that sign nothing were set: for the time
+// in which receivers move from one scheme to another, and for schemes with more than one header. At least one of them
+// must sign, and no two set the same header.
 func Signers(s ...Signer) Signer { return signers(append([]Signer(nil), s...)) }
 
 type signers []Signer
@@ -141,6 +142,7 @@ type signers []Signer
 func (s signers) check() error {
 	var errs []error
 	signs := false
+	seen := map[string]bool{}
 	for _, signer := range s {
 		h, isHeader := signer.(*headerSigner)
 		switch {
@@ -148,6 +150,11 @@ func (s signers) check() error {
 			errs = append(errs, h.err)
 		case !isHeader:
 			errs = append(errs, checkSigner(signer))
+		}
+		if isHeader && seen[h.name] {
+			errs = append(errs, invalid("signers: header %s is set twice, and only the last one would be sent", h.name))
+		} else if isHeader {
+			seen[h.name] = true
 		}
 		signs = signs || !isHeader || h.signs
 	}
@@ -161,6 +168,13 @@ func (s signers) check() error {
 }
 
 func (s signers) Sign(req *http.Request, m *Message, t time.Time) error {
+	for _, signer := range s { // those that don't sign come first: none may replace a signature
+		if h, ok := signer.(*headerSigner); ok && !h.signs {
+			if err := h.set(req, m, t); err != nil {
+				return err
+			}
+		}
+	}
 	signs := false
 	for _, signer := range s {
 		if signer == nil {
@@ -168,8 +182,11 @@ func (s signers) Sign(req *http.Request, m *Message, t time.Time) error {
 		}
 		var err error
 		if h, ok := signer.(*headerSigner); ok {
+			if !h.signs {
+				continue
+			}
 			err = h.set(req, m, t)
-			signs = signs || h.signs
+			signs = true
 		} else {
 			err = signer.Sign(req, m, t)
 			signs = true

@@ -102,10 +102,19 @@ func TestBesideARunningShop(t *testing.T) {
 func TestStopped(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	var stdout bytes.Buffer
-	time.AfterFunc(300*time.Millisecond, stop)
-	require.NoError(t, run(ctx, []string{"-dir", t.TempDir(), "-listen", freeAddress(t), "-pace", "10ms"}, &stdout, io.Discard))
+	said := writerFunc(func(p []byte) (int, error) {
+		if bytes.HasPrefix(p, []byte("delivered")) {
+			stop()
+		}
+		return stdout.Write(p)
+	})
+	require.NoError(t, run(ctx, []string{"-dir", t.TempDir(), "-listen", freeAddress(t), "-pace", "10ms"}, said, io.Discard))
 	assert.Contains(t, stdout.String(), "Closed.")
 }
+
+type writerFunc func(p []byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
 func TestArguments(t *testing.T) {
 	for name, test := range map[string]struct {

@@ -31,7 +31,7 @@ func (s *Schedule) hold(p *party, now int64) {
 		return
 	}
 	t := max(p.blockedTo(), p.crowdedTo)
-	if t <= now && p.probe > 0 && p.held > 0 { // the message for the next probe is here, and what comes of it ends the hold
+	if t <= now && p.probe > 0 && p.held > p.taken { // the message for the next probe is here, and what comes of it ends the hold
 		t = p.heldTo
 		if t <= now {
 			t = now + int64(p.probe)

@@ -170,7 +170,7 @@ func (p *pair) check() {
 				same(t, it.state, p.items[it.id].state, "state of item %d", it.id)
 			}
 			until, blocked := s.Blocked(p.now, mh.key, me.key)
-			same(t, mh.heldBack(p.now, mh.held()) || me.heldBack(p.now, len(me.items)), blocked)
+			same(t, mh.heldBack(p.now, mh.held()-mh.count(taken)) || me.heldBack(p.now, len(me.items)-me.count(taken)), blocked)
 			same(t, blocked, until.After(p.now))
 		}
 		same(t, suspects, h.turns.suspects)

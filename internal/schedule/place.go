@@ -83,6 +83,7 @@ func (s *Schedule) place(e *endpoint, now int64) {
 			e.idleTo = nextTick(now)
 		}
 		if timer = max(e.idleTo, e.memory()); timer <= now {
+			e.crowdedTo = 0 // nobody else would end its hold
 			s.forgetEndpoint(e)
 		}
 	case e.due == 0 || e.inFlight >= e.window:
@@ -105,6 +106,7 @@ func (s *Schedule) placeHost(h *host, now int64) {
 	case h.endpoints == 0:
 		s.order.leave(&h.party)
 		if timer = max(h.memory(), s.limiterFull(h, now)); timer <= now {
+			h.crowdedTo = 0
 			if delete(s.hosts, h.key); len(s.hosts) == 0 {
 				s.hosts = make(map[string]*host) // a map that was large stays so
 			}

@@ -143,7 +143,7 @@ func (s *Schedule) Room(hostKey, endpointKey string, size int64) bool {
 	if e != nil && (e.held >= endpointShare*free || e.bytes > 0 && e.bytes >= endpointShare*freeBytes) {
 		return false
 	}
-	if s.config.Holds && e != nil && e.held >= endpointLeases {
+	if s.config.Holds && e != nil && e.held >= max(endpointLeases, 2*s.config.Window) {
 		return false
 	}
 	isFailing := h != nil && h.suspect || e != nil && e.suspect
@@ -177,7 +177,7 @@ func (s *Schedule) Blocked(now time.Time, hostKey, endpointKey string) (until ti
 // heldBackTo is blockedTo for one more message.
 func (p *party) heldBackTo(now int64) int64 {
 	t := p.blockedTo()
-	if p.probe > 0 && p.held > 0 {
+	if p.probe > 0 && p.held > p.taken {
 		t = max(t, now+int64(p.probe))
 	}
 	return t
@@ -413,6 +413,8 @@ func (s *Schedule) Remove(now time.Time, it *Item) {
 		s.counts.Due--
 	case taken:
 		s.counts.Due--
+		e.taken--
+		e.host.taken--
 	case inFlight:
 		s.endTurn(it)
 	}
@@ -442,6 +444,8 @@ func (s *Schedule) take(it *Item, now int64) {
 		s.expired.remove(it)
 	}
 	it.state = taken
+	it.endpoint.taken++
+	it.endpoint.host.taken++
 	s.place(it.endpoint, now)
 }
 

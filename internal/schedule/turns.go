@@ -14,6 +14,7 @@ type party struct {
 	suspect  bool      // it stands in order.failing, or would
 	due      int       // messages that are due
 	held     int       // messages in all: due, waiting, in flight
+	taken    int       // … of them, those that are only told of: see Schedule.take
 	bytes    int64     // payload bytes of held
 	idleTo   int64     // when it may be forgotten if it stays without messages, 0 while it has some
 }

@@ -283,7 +283,10 @@ func (r *reader) page(ctx context.Context, f *Filter, numbers []int64) (page []*
 	if err == nil {
 		err = readPageAttempts(ctx, tx, page, read)
 	}
-	return page, rest, r.explain(ctx, "read messages", err)
+	if err != nil {
+		return nil, nil, r.explain(ctx, "read messages", err)
+	}
+	return page, rest, nil
 }
 
 func (r *reader) readPage(ctx context.Context, tx *sql.Tx, f *Filter, numbers []int64) (page []*Record, read, rest []int64, err error) {
@@ -301,7 +304,12 @@ func (r *reader) readPage(ctx context.Context, tx *sql.Tx, f *Filter, numbers []
 		var changed int64
 		if err := rows.Scan(&m.number, &m.id, &m.url, &m.header, &m.payload, &m.attempts, &m.due, &m.created, &m.redelivered, &m.checksum,
 			&state, &reason, &m.accepted, &changed); err != nil {
-			return nil, nil, nil, err
+			if m.number == 0 {
+				return nil, nil, nil, err
+			}
+			// A column has something that can't be there: it mustn't keep back what comes after it.
+			page, read = append(page, unreadable(&m, err)), append(read, m.number)
+			continue
 		}
 		if bytes > pageBytes {
 			next, _ := slices.BinarySearch(numbers, m.number)
@@ -337,6 +345,12 @@ func (r *reader) record(m *row, state State, reason string) *Record {
 	}
 	record.Message = message
 	return record
+}
+
+func unreadable(m *row, why error) *Record {
+	return &Record{
+		Message: signpost.Message{ID: m.id}, State: Damaged, Reason: fmt.Sprintf("messages.number %d: %v", m.number, why),
+	}
 }
 
 // readPageAttempts adds to the records with the given numbers their attempts.

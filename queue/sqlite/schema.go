@@ -16,7 +16,7 @@ var migrations = []string{
 	// 1. Times are milliseconds since 1970 (Unix), in columns that end in _at.
 	`
 CREATE TABLE messages (
-	number         INTEGER PRIMARY KEY,  -- in the order in which they were accepted
+	number         INTEGER PRIMARY KEY AUTOINCREMENT, -- never used again; in the order in which they were accepted
 	id             TEXT NOT NULL UNIQUE, -- webhook-id
 	state          TEXT NOT NULL CHECK (state IN ('pending', 'delivered', 'dead', 'damaged')),
 	reason         TEXT,                 -- why it is dead or damaged

@@ -329,7 +329,8 @@ func prepare(ctx context.Context, c *sql.Conn) (*statements, error) {
 		{&w.putAside, `UPDATE messages SET state = 'damaged', reason = ?2, changed_at = ?3 WHERE number = ?1 AND state = 'pending'`},
 		{&w.findID, `SELECT number, state, changed_at, host, endpoint FROM messages WHERE id = ?`},
 		{&w.findNumber, `SELECT number, state, changed_at, host, endpoint FROM messages WHERE number = ?`},
-		{&w.redeliver, `UPDATE messages SET state = 'pending', reason = NULL, attempts = 0, due_at = ?2, changed_at = ?2, redelivered_at = ?2
+		{&w.redeliver, `UPDATE messages SET state = 'pending', reason = NULL, attempts = 0, due_at = ?2, changed_at = ?2,
+			redelivered_at = max(?2, accepted_at)
 			WHERE number = ?1 AND state IN ('delivered', 'dead')`},
 		{&w.findOld, findOld},
 		{&w.deleteAttempts, deleteAttempts},
