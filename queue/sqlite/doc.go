@@ -123,11 +123,12 @@
 //
 // A message of 1 KiB for a short URL takes some 1.5 KB, its attempt some 30 bytes more, beside the response's first bytes and the
 // error. SQLite's pages are 4 KiB: what is larger than one takes whole pages. Memory grows with the number of endpoints
-// that have messages waiting, not with that of messages. What Prune deletes leaves free pages, which new messages use; if many
+// that have messages waiting, and by some 20 bytes for each message that waits for a retry; not with that of other messages. What Prune deletes leaves free pages, which new messages use; if many
 // are left, Prune gives them back to the file system.
 //
 // # What it does not do
 //
 // It doesn't share a queue between processes or machines: that takes a broker, as other queues of signpost use. It keeps no order
-// between messages, beyond that what has been due longest at an endpoint comes first. It encrypts nothing.
+// between messages, beyond that what has been due longest at an endpoint comes first, or after an outage what was accepted first. It
+// encrypts nothing.
 package sqlite

@@ -51,17 +51,29 @@ func (h *timers) Pop() any {
 	return t
 }
 
-// strays are a heap.
-type strays []position
+// byPosition is a heap of messages, the first one to be due first.
+type byPosition []position
 
-func (h strays) Len() int           { return len(h) }
-func (h strays) Less(i, j int) bool { return h[i].compare(h[j]) < 0 }
-func (h strays) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
-func (h *strays) Push(x any)        { *h = append(*h, x.(position)) }
+func (h byPosition) Len() int           { return len(h) }
+func (h byPosition) Less(i, j int) bool { return h[i].compare(h[j]) < 0 }
+func (h byPosition) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+func (h *byPosition) Push(x any)        { *h = append(*h, x.(position)) }
+func (h *byPosition) Pop() any          { return pop((*[]position)(h)) }
 
-func (h *strays) Pop() any {
+// byNumber is a heap of messages, the first one that was accepted first.
+type byNumber []position
+
+func (h byNumber) Len() int           { return len(h) }
+func (h byNumber) Less(i, j int) bool { return h[i].number < h[j].number }
+func (h byNumber) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+func (h *byNumber) Push(x any)        { *h = append(*h, x.(position)) }
+func (h *byNumber) Pop() any          { return pop((*[]position)(h)) }
+
+func pop(h *[]position) position {
 	last := len(*h) - 1
 	p := (*h)[last]
-	*h = (*h)[:last]
+	if *h = (*h)[:last]; last == 0 {
+		*h = nil // what a long outage took is free again
+	}
 	return p
 }

@@ -5,6 +5,7 @@ import (
 	"container/heap"
 	"container/list"
 	"math"
+	"slices"
 
 	"github.com/signpost-go/signpost"
 )
@@ -20,16 +21,26 @@ const (
 
 // lines know which endpoints have pending messages in the file, and whose turn it is to give one: hosts in turn, and
 // each host's endpoints in turn, so that a long line delays nobody else's. It is a plain data structure in memory whose
-// size follows the number of endpoints with pending messages: no lock, no clock, no file. Times are milliseconds.
+// size follows the number of endpoints with pending messages, and of messages that wait for a retry: no lock, no clock, no
+// file. Times are milliseconds.
 //
 // The messages of a line are read from the file in the order of position. Of what it has not read a line knows when the
-// first one is due. One that is put before what has been read already is a stray, and read by its number.
+// first one is due. One that was leased and is put back is a stray, as is one that is put before what has been read already:
+// a line knows its number, and it is read by that.
+//
+// What has become due during a hold could not be given when it was due, and comes in the order in which it was accepted, when
+// the hold is over. In the order of position a retry would come after all that were accepted before it was due, and the probes of
+// a breaker would go to one new message after the other, and never to one that is about to succeed.
+//
+// The row of a stray can stand among those that a load is yet to read in order. It is taken once all the same. Nothing is read
+// in order unless all strays that are due are read before that in the same load, and what is in memory already is left out. And
+// what a load has read is what the file says unless its lease has ended since: a line that loads remembers which those are.
 type lines struct {
 	endpoints map[string]*line // by key
 	hosts     map[string]*host
 	ready     list.List // of *host, in turn
 	timers    timers
-	holds     map[string]int64 // until when an endpoint or a host is held back
+	holds     map[string]int64 // until when an endpoint or a host is held back, or was
 	sweepAt   int              // so many holds are searched for those that are over
 	out       map[int64]*entry // messages in memory: read, or leased
 	buffered  int              // size of what is read and not leased
@@ -51,10 +62,12 @@ type line struct {
 	buffer   []*entry   // read, not leased
 	read     position   // of the last message that was read in order
 	next     int64      // when the first message after that is due, or earlier
-	strays   strays     // pending, neither in memory nor after read
+	strays   byPosition // known by number; a few twice, if they were read before they were made known
+	held     byNumber   // strays, too, that were due before the end of a hold
 	leased   int        // messages
 	loading  bool       // somebody reads its messages
 	arrivals []position // put meanwhile
+	settled  []int64    // numbers of messages whose lease has ended meanwhile
 	retryAt  int64      // reading has failed: no reading before
 	turn     *list.Element
 	timer    timer // when its next message is due, or the end of its hold
@@ -105,7 +118,7 @@ func (s *lines) line(hostKey, key string) *line {
 	return l
 }
 
-// put makes a pending message known that is not leased.
+// put makes a pending message known that was not leased.
 func (s *lines) put(l *line, p position, now int64) {
 	switch {
 	case s.out[p.number] != nil: // it was read before it was made known
@@ -125,9 +138,9 @@ func (s *lines) offer(e *entry, now int64) bool {
 	l := e.line
 	switch {
 	case l.loading || e.compare(l.read) <= 0 || l.next <= e.due || e.due > now || s.out[e.number] != nil,
-		len(l.strays) > 0 && l.strays[0].compare(e.position) < 0,
+		s.ripen(l, now), len(l.strays) > 0 && l.strays[0].due <= now,
 		len(l.buffer) >= maxOffered || s.buffered+e.size > maxBuffered,
-		max(s.holds[l.key], s.holds[l.host.key]) > now:
+		s.heldTo(l) > now:
 		return false
 	}
 	l.read = e.position
@@ -145,13 +158,13 @@ func (s *lines) take(e *entry) {
 
 // hold keeps an endpoint or a host back until the given time.
 func (s *lines) hold(key string, until, now int64) {
-	if until > now && s.holds[key] <= now && s.buffered > maxBuffered/2 {
-		s.release(key)
+	if until > now && s.holds[key] <= now {
+		s.keepBack(key)
 	}
 	if until > now {
 		s.holds[key] = until
-	} else {
-		delete(s.holds, key)
+	} else if s.holds[key] > now {
+		s.holds[key] = now
 	}
 	if len(s.holds) >= s.sweepAt {
 		for k, t := range s.holds {
@@ -169,9 +182,9 @@ func (s *lines) hold(key string, until, now int64) {
 	}
 }
 
-// release takes what has been read for an endpoint or a host out of memory, so that there is room for others. It will
-// be read again.
-func (s *lines) release(key string) {
+// keepBack puts what has been read for an endpoint or a host into the order in which it comes after a hold, or takes it out of
+// memory if others need the room. Then it will be read again.
+func (s *lines) keepBack(key string) {
 	var all []*line
 	if l := s.endpoints[key]; l != nil {
 		all = append(all, l)
@@ -181,15 +194,22 @@ func (s *lines) release(key string) {
 			all = append(all, e.Value.(*line))
 		}
 	}
+	inTheWay := s.buffered > maxBuffered/2
 	for _, l := range all {
+		if !inTheWay {
+			slices.SortFunc(l.buffer, byAcceptance)
+			continue
+		}
 		for _, e := range l.buffer {
 			delete(s.out, e.number)
 			s.buffered -= e.size
-			heap.Push(&l.strays, e.position)
+			heap.Push(&l.held, e.position)
 		}
 		l.buffer = nil
 	}
 }
+
+func byAcceptance(a, b *entry) int { return cmp.Compare(a.number, b.number) }
 
 // turn returns the line whose turn it is to give a message, or nil.
 func (s *lines) turn(now int64) *line {
@@ -221,6 +241,27 @@ func (s *lines) wake() int64 {
 	return s.timers[0].at
 }
 
+// ripen finds out which strays were due before the end of a hold, and reports whether there is one.
+func (s *lines) ripen(l *line, now int64) bool {
+	end := min(now, s.heldTo(l))
+	for len(l.strays) > 0 && l.strays[0].due <= end {
+		heap.Push(&l.held, heap.Pop(&l.strays))
+	}
+	return len(l.held) > 0
+}
+
+// heldTo is when the last hold of a line ends, or has ended.
+func (s *lines) heldTo(l *line) int64 { return max(s.holds[l.key], s.holds[l.host.key]) }
+
+// mustLoad reports whether a line whose turn it is has to read its next message: it has none in its buffer, or a stray that
+// comes before those.
+func (s *lines) mustLoad(l *line, now int64) bool {
+	if len(l.buffer) == 0 {
+		return true
+	}
+	return s.ripen(l, now) && l.held[0].number < l.buffer[0].number && l.retryAt <= now
+}
+
 // lease gives the next message of a line that has one in its buffer.
 func (s *lines) lease(l *line, now int64) *entry {
 	e := l.buffer[0]
@@ -234,109 +275,49 @@ func (s *lines) lease(l *line, now int64) *entry {
 
 // end ends a lease whose message has ended.
 func (s *lines) end(e *entry, now int64) {
-	delete(s.out, e.number)
-	e.line.leased--
+	s.settle(e)
 	s.place(e.line, now)
 }
 
 // putBack ends a lease whose message is pending again, due at the given time.
 func (s *lines) putBack(e *entry, due, now int64) {
+	s.settle(e)
+	heap.Push(&e.line.strays, position{due, e.number})
+	s.place(e.line, now)
+}
+
+func (s *lines) settle(e *entry) {
+	l := e.line
 	delete(s.out, e.number)
-	e.line.leased--
-	s.put(e.line, position{due, e.number}, now)
+	l.leased--
+	if l.loading { // what is being read may be older
+		l.settled = append(l.settled, e.number)
+	}
 }
 
-// A load is what is to be read of a line.
-type load struct {
-	line    *line
-	strays  []position
-	after   position
-	next    int64 // when the first one after that is due
-	through int64 // no message that is due later
-	limit   int   // messages, and one more to know when that is due
-}
-
-// A reading is what was read for a load.
-type reading struct {
-	entries []*entry
-	strays  []position // that were not
-	size    int
-	read    position // of the last one in order
-	next    int64    // when the next one is due, or earlier
-}
-
-// startLoad takes a line out of the turns until endLoad or failLoad.
-func (s *lines) startLoad(l *line, limit int, now int64) load {
-	ld := load{line: l, after: l.read, next: l.next, through: now, limit: limit}
-	for len(l.strays) > 0 && l.strays[0].due <= now && len(ld.strays) < limit {
-		ld.strays = append(ld.strays, heap.Pop(&l.strays).(position))
-	}
-	if ld.limit -= len(ld.strays); l.next > now {
-		ld.limit = 0
-	}
-	l.loading = true
-	s.place(l, now)
-	return ld
-}
-
-// endLoad takes in what was read, and gives the first message, for it is still the line's turn; nil if there is none,
-// or not now.
-func (s *lines) endLoad(ld load, got reading, now int64) *entry {
-	l := ld.line
-	for _, e := range got.entries {
-		if s.out[e.number] == nil { // else its lease is being settled, and it will be put
-			s.take(e)
-		}
-	}
-	for _, p := range got.strays {
-		heap.Push(&l.strays, p)
-	}
-	l.read, l.next, l.retryAt = got.read, got.next, 0
-	s.stopLoad(l, now)
-	if len(l.buffer) == 0 || max(s.holds[l.key], s.holds[l.host.key]) > now {
-		return nil
-	}
-	return s.lease(l, now)
-}
-
-// failLoad leaves everything as it was before startLoad, and the line alone until the given time.
-func (s *lines) failLoad(ld load, retryAt, now int64) {
-	for _, p := range ld.strays {
-		heap.Push(&ld.line.strays, p)
-	}
-	ld.line.retryAt = retryAt
-	s.stopLoad(ld.line, now)
-}
-
-func (s *lines) stopLoad(l *line, now int64) {
-	l.loading = false
-	arrivals := l.arrivals
-	l.arrivals = nil
-	for _, p := range arrivals {
-		s.put(l, p, now)
-	}
-	s.place(l, now)
-}
-
-// due is when l has a message to give.
-func (l *line) due() int64 {
-	switch {
-	case len(l.buffer) > 0:
+// dueAt is when l has a message to give.
+func (l *line) dueAt() int64 {
+	if len(l.buffer) > 0 {
 		return math.MinInt64
-	case len(l.strays) > 0:
-		return max(l.retryAt, min(l.next, l.strays[0].due))
 	}
-	return max(l.retryAt, l.next)
+	at := l.next
+	if len(l.strays) > 0 {
+		at = min(at, l.strays[0].due)
+	}
+	if len(l.held) > 0 {
+		at = math.MinInt64
+	}
+	return max(l.retryAt, at)
 }
 
 // place gives a line the place that its condition calls for: among those that may have a turn, or with a timer, or none.
 func (s *lines) place(l *line, now int64) {
 	h := l.host
-	at := max(l.due(), s.holds[l.key])
+	at := max(l.dueAt(), s.holds[l.key])
 	switch {
 	case l.loading:
 		at = never
-	case l.due() == never && l.leased == 0:
+	case l.dueAt() == never && l.leased == 0:
 		delete(s.endpoints, l.key)
 		if h.lines--; h.lines == 0 {
 			delete(s.hosts, h.key)

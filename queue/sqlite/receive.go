@@ -28,9 +28,11 @@ const (
 	pickQuery = `SELECT ` + columns + ` FROM messages WHERE number = ? AND state = 'pending'`
 )
 
-// Receive implements [signpost.Queue]. Hosts give in turn, and the endpoints of each host; of an endpoint's messages
-// the one that has been due for the longest time comes first. A message whose content does not match its checksum is put
-// aside as [Damaged], and logged.
+// Receive implements [signpost.Queue]. Hosts give in turn, and the endpoints of each host. Of an endpoint's messages the
+// one that has been due for the longest time comes first, those that were settled as Retrying or Deferred before new ones,
+// save for some that were read ahead. But of those that became due before the end of a hold on the endpoint or its host
+// ([Queue.Hold]) the one comes first that was accepted first, if it was received since Open. A message whose content does
+// not match its checksum is put aside as [Damaged], and logged.
 func (q *Queue) Receive(ctx context.Context) (signpost.Lease, error) {
 	for {
 		if err := ctx.Err(); err != nil {
@@ -48,7 +50,7 @@ func (q *Queue) Receive(ctx context.Context) (signpost.Lease, error) {
 			changed, wake := q.changed, q.lines.wake()
 			q.mu.Unlock()
 			await(ctx, changed, wake, now)
-		case len(l.buffer) > 0:
+		case !q.lines.mustLoad(l, now):
 			e := q.lines.lease(l, now)
 			q.mu.Unlock()
 			return &lease{queue: q, entry: e}, nil
