@@ -36,7 +36,7 @@ func TestBrokenQueuesFail(t *testing.T) {
 	}
 	results := make([]*recorder, len(all))
 	var wg sync.WaitGroup
-	room := make(chan struct{}, 16) // they wait most of the time
+	room := make(chan struct{}, 24) // they wait most of the time
 	for i, b := range all {
 		if b.check == checkGoroutines { // it must be alone
 			continue
