@@ -19,7 +19,7 @@ func (h Holding) Hold(key string, until time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if !h.closed {
-		h.waiting.hold(key, until, time.Now())
+		h.waiting.Hold(key, until, time.Now())
 		h.wake()
 	}
 }

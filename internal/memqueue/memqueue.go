@@ -8,13 +8,16 @@ package memqueue
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/signpost-go/signpost"
+	"github.com/signpost-go/signpost/internal/lines"
 )
 
 // ErrClosed is what the methods of a closed queue return, and Settle on the leases that it had given.
@@ -25,13 +28,25 @@ type Queue struct {
 	mu      sync.Mutex // protects the following fields
 	fail    func(op string) error
 	known   map[string]bool // every ID that was ever enqueued
-	waiting lines
+	waiting *lines.Lines[*entry]
+	puts    uint64 // entries put into waiting so far
 	leased  map[*lease]bool
 	dead    []DeadLetter
-	puts    uint64        // messages put into waiting so far
 	changed chan struct{} // closed, and replaced, when calls that wait must look again
 	closed  bool
 	gone    bool // reopened: another queue has the messages
+}
+
+// An entry is a message that has not ended.
+type entry struct {
+	message        signpost.Message
+	host, endpoint string
+	due            time.Time
+	put            uint64
+}
+
+func newEntry(m *signpost.Message) *entry {
+	return &entry{message: clone(m), host: m.Host(), endpoint: m.Endpoint()}
 }
 
 // A DeadLetter is a message that was settled as dead.
@@ -42,7 +57,7 @@ type DeadLetter struct {
 
 // New returns an empty queue.
 func New() *Queue {
-	return &Queue{known: map[string]bool{}, waiting: newLines(), leased: map[*lease]bool{}, changed: make(chan struct{})}
+	return &Queue{known: map[string]bool{}, waiting: lines.New[*entry](), leased: map[*lease]bool{}, changed: make(chan struct{})}
 }
 
 // Reopen ends q as a crash does and returns a queue that has its messages: those that wait, and those whose
@@ -57,15 +72,15 @@ func (q *Queue) Reopen() *Queue {
 	next := New()
 	next.known, q.known = q.known, map[string]bool{}
 	next.dead, q.dead = q.dead, nil
-	next.puts = q.puts
-	for e := range q.waiting.all {
-		e.place = place{}
-		next.waiting.push(e)
-	}
-	q.waiting = newLines()
+	entries := slices.Collect(q.waiting.All)
 	for l := range q.leased {
-		next.waiting.push(l.entry)
+		entries = append(entries, l.entry)
 	}
+	slices.SortFunc(entries, func(a, b *entry) int { return cmp.Compare(a.put, b.put) })
+	for _, e := range entries {
+		next.put(e, e.due)
+	}
+	q.waiting.Clear()
 	q.leased = map[*lease]bool{}
 	return next
 }
@@ -121,13 +136,13 @@ func (q *Queue) next() (l signpost.Lease, changed <-chan struct{}, wait time.Dur
 	switch {
 	case q.closed:
 		return nil, nil, 0, ErrClosed
-	case q.waiting.n == 0:
+	case q.waiting.Len() == 0:
 		return nil, q.changed, 0, nil
 	}
-	if wait := time.Until(q.waiting.first()); wait > 0 {
+	if wait := time.Until(q.waiting.First()); wait > 0 {
 		return nil, q.changed, wait, nil
 	}
-	e := q.waiting.pop()
+	e := q.waiting.Pop()
 	given := &lease{queue: q, message: clone(&e.message), entry: e}
 	q.leased[given] = true
 	return given, nil, 0, nil
@@ -179,7 +194,7 @@ func (q *Queue) Fail(f func(op string) error) {
 func (q *Queue) Len() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.waiting.n + len(q.leased)
+	return q.waiting.Len() + len(q.leased)
 }
 
 // Dead returns the dead letters in the order in which they came.
@@ -211,7 +226,7 @@ func (q *Queue) refusal(ctx context.Context, op string) error {
 func (q *Queue) put(e *entry, due time.Time) {
 	q.puts++
 	e.due, e.put = due, q.puts
-	q.waiting.push(e)
+	q.waiting.Push(e, e.host, e.endpoint, e.due)
 	q.wake()
 }
 
