@@ -152,9 +152,11 @@ var (
 	latest   = time.Date(9999, 12, 31, 23, 59, 59, 999_999_999, time.UTC)
 )
 
-// FormatTime returns t as it stands on the wire. What is beyond the year 9999 is its end.
+// FormatTime returns t as it stands on the wire. What is before the year 1 is its beginning, what is after 9999 its end.
 func FormatTime(t time.Time) string {
-	if t.After(latest) {
+	if t.Before(earliest) {
+		t = earliest
+	} else if t.After(latest) {
 		t = latest
 	}
 	return t.UTC().Format(time.RFC3339Nano)
