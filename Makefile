@@ -1,4 +1,5 @@
 # make test   every module: tests with -race, vet, staticcheck, formatting; what `go test ./...` can't tell
+# make test-long  the same, with the brokers' and the fleet's tests in full: some XX minutes more
 # make lint   the same without the tests
 # make bench  signpost beside what one would write or pick instead: some twenty minutes; rewrites bench/RESULTS.md, docs and README's figures
 # make fuzz   every fuzz target for FUZZTIME (default 30s) each
@@ -9,11 +10,12 @@ GO          ?= go
 STATICCHECK ?= honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME    ?= 30s
 FOR         ?= 10m
+TIMEOUT     ?= 10m
 
 # The modules of the workspace, as folders.
 MODULES := $(shell $(GO) list -m -f '{{.Dir}}')
 
-.PHONY: test lint bench fuzz soak api tools
+.PHONY: test test-long lint bench fuzz soak api tools
 .DEFAULT_GOAL := test
 
 # A skipped test is printed with its reason; with CI=true it fails the run.
@@ -21,12 +23,16 @@ test: lint tools
 	@log=$$(mktemp); trap 'rm -f "$$log"' EXIT; skipped=0; \
 	for dir in $(MODULES); do \
 		echo "== test $$dir"; \
-		(cd $$dir && $(GO) test -race -timeout 10m -v ./...) >"$$log" 2>&1; status=$$?; \
+		(cd $$dir && $(GO) test -race -timeout $(TIMEOUT) -v ./...) >"$$log" 2>&1; status=$$?; \
 		grep -E '^(ok|FAIL|panic:|\?|\|)' "$$log"; \
 		if [ $$status -ne 0 ]; then cat "$$log"; exit 1; fi; \
 		grep -B 2 -E '^ *--- SKIP' "$$log" && skipped=1; \
 	done; \
 	if [ $$skipped -eq 0 ]; then echo "skipped: nothing"; elif [ "$$CI" = true ]; then echo "with CI=true nothing may be skipped"; exit 1; fi
+
+test-long: export SIGNPOST_LONG = 1
+test-long: TIMEOUT = 60m
+test-long: test
 
 lint:
 	@unformatted=$$(gofmt -l .); \
@@ -40,11 +46,12 @@ bench: tools
 	cd bench && $(GO) run .
 
 # What tests and benchmarks need beside Go: one of the senders that signpost is compared with needs Redis, a disk that is slow
-# or fails is strace's doing, and interop sends through nginx and HAProxy. Where they can't be installed, what needs them is
-# skipped. The languages of interop's receivers must be there; their libraries are installed by its tests.
+# or fails is strace's doing, interop sends through nginx and HAProxy, and queue/rabbitmq starts RabbitMQ servers. Where they can't
+# be installed, what needs them is skipped. The languages of interop's receivers must be there; their libraries are installed by
+# its tests, as is Kafka, by Maven.
 tools:
 	@missing=; \
-	for name in redis-server strace nginx haproxy; do command -v $$name >/dev/null || missing="$$missing $$name"; done; \
+	for name in redis-server strace nginx haproxy rabbitmq-server; do command -v $$name >/dev/null || missing="$$missing $$name"; done; \
 	[ -z "$$missing" ] || { \
 		echo "== install$$missing"; \
 		command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ] && \

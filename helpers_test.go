@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -18,36 +17,17 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/signpost-go/signpost"
+	"github.com/signpost-go/signpost/internal/leak"
 )
 
 // TestMain fails the run if a goroutine of the library is left after all tests.
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if left := leftGoroutines(); code == 0 && left != "" {
+	if left := leak.Goroutines(2 * time.Second); code == 0 && left != "" {
 		fmt.Fprintf(os.Stderr, "goroutines are left:\n%s\n", left)
 		code = 1
 	}
 	os.Exit(code)
-}
-
-// leftGoroutines waits for goroutines that are about to end, and returns the stacks of those that stay.
-func leftGoroutines() string {
-	var left []string
-	for range 100 {
-		buf := make([]byte, 1<<20)
-		buf = buf[:runtime.Stack(buf, true)]
-		left = nil
-		for _, stack := range strings.Split(string(buf), "\n\n")[1:] {
-			if strings.Contains(stack, "signpost-go/signpost") {
-				left = append(left, stack)
-			}
-		}
-		if len(left) == 0 {
-			return ""
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
-	return strings.Join(left, "\n\n")
 }
 
 var ctx = context.Background()

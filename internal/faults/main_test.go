@@ -5,12 +5,12 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"runtime"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/signpost-go/signpost/internal/leak"
 )
 
 // TestMain gives all tests a DNS of their own, and fails the run if a goroutine of the library is left after them.
@@ -23,31 +23,12 @@ func TestMain(m *testing.M) {
 	net.DefaultResolver = &net.Resolver{PreferGo: true, Dial: names.dial}
 	code := m.Run()
 	names.close()
-	if left := leftGoroutines(); code == 0 && left != "" {
+	// A dial may outlast its attempt, and its dispatcher, by as long as it may take.
+	if left := leak.Goroutines(patience); code == 0 && left != "" {
 		fmt.Fprintf(os.Stderr, "goroutines are left:\n%s\n", left)
 		code = 1
 	}
 	os.Exit(code)
-}
-
-// leftGoroutines waits for goroutines that are about to end, and returns the stacks of those that stay: a dial may
-// outlast its attempt, and its dispatcher, by as long as it may take.
-func leftGoroutines() string {
-	var left []string
-	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
-		buf := make([]byte, 1<<20)
-		buf = buf[:runtime.Stack(buf, true)]
-		left = nil
-		for _, stack := range strings.Split(string(buf), "\n\n")[1:] {
-			if strings.Contains(stack, "signpost-go/signpost") {
-				left = append(left, stack)
-			}
-		}
-		if len(left) == 0 {
-			return ""
-		}
-	}
-	return strings.Join(left, "\n\n")
 }
 
 // childProcess is the running test alone, in a process of its own that has one more variable in its environment.

@@ -7,10 +7,10 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"os"
-	"runtime"
-	"strings"
 	"testing"
 	"time"
+
+	"github.com/signpost-go/signpost/internal/leak"
 )
 
 var ctx = context.Background()
@@ -33,7 +33,7 @@ func TestMain(m *testing.M) {
 	}
 	code := m.Run()
 	if code == 0 {
-		if left := leftGoroutines(); left != "" {
+		if left := leak.Goroutines(patience, "faults.obeyParent"); left != "" {
 			fmt.Fprintf(os.Stderr, "goroutines are left:\n%s\n", left)
 			code = 1
 		}
@@ -49,23 +49,4 @@ func newRand(t *testing.T) *rand.Rand {
 	}
 	t.Logf("run with -seed %d", *seed)
 	return rand.New(rand.NewPCG(*seed, name))
-}
-
-// leftGoroutines waits for goroutines that are about to end, and returns the stacks of those that stay.
-func leftGoroutines() string {
-	var left []string
-	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
-		buf := make([]byte, 1<<20)
-		buf = buf[:runtime.Stack(buf, true)]
-		left = nil
-		for _, stack := range strings.Split(string(buf), "\n\n")[1:] {
-			if strings.Contains(stack, "signpost-go/signpost") && !strings.Contains(stack, "faults.obeyParent") {
-				left = append(left, stack)
-			}
-		}
-		if len(left) == 0 {
-			return ""
-		}
-	}
-	return strings.Join(left, "\n\n")
 }
