@@ -73,6 +73,15 @@ type Lease interface {
 	Settle(ctx context.Context, o Outcome) error
 }
 
+// A RevocableLease is a Lease that its queue can take back while it is out, as a broker does when it deals its messages out
+// anew. A dispatcher asks before every attempt, and makes none once the lease is lost: somebody else makes it.
+type RevocableLease interface {
+	Lease
+	// Lost reports whether the lease is lost, so that Settle would return [ErrLeaseLost]. Once it is it stays so. Lost must
+	// not block.
+	Lost() bool
+}
+
 // A SharedQueue is a Queue from which several dispatchers receive messages for the same host: each keeps
 // 1/Consumers of the per-host rate limit, asked for every few seconds.
 type SharedQueue interface {

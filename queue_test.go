@@ -375,3 +375,54 @@ func TestSharedQueueDividesTheRateLimit(t *testing.T) {
 		}
 	})
 }
+
+// A message that its queue has given to somebody else isn't sent from here as well.
+func TestNoAttemptOnALostLease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := memqueue.New()
+		d, w, l := start(t, signpost.WithQueue(q), signpost.WithRateLimit(1, 1))
+		for i := range 10 {
+			send(t, d, fmt.Sprintf("http://a.example/%d", i))
+		}
+		time.Sleep(3500 * time.Millisecond)
+		require.Len(t, w.seen(""), 4)
+		next := q.Reopen()
+		time.Sleep(time.Minute)
+		assert.Len(t, w.seen(""), 4, "the leases are lost")
+		assert.Zero(t, d.Stats().Queued+d.Stats().Waiting+d.Stats().InFlight, "and nothing is left of them")
+		assert.EqualValues(t, 4, d.Stats().Attempts)
+		assert.Equal(t, 4, l.count(signpost.Delivered, nil))
+
+		other, w, _ := start(t, signpost.WithQueue(next))
+		time.Sleep(time.Minute)
+		assert.Len(t, w.seen(""), 6)
+		assert.Zero(t, next.Len())
+		require.NoError(t, d.Shutdown(ctx))
+		require.NoError(t, other.Shutdown(ctx))
+	})
+}
+
+// A lease whose Lost panics is taken for one that is out.
+func TestLostThatPanics(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := memqueue.New()
+		d, _, l := start(t, signpost.WithQueue(panicking{q}), quiet)
+		id := send(t, d, "http://a.example/")
+		synctest.Wait()
+		l.check(t, id)
+		assert.EqualValues(t, 1, d.Stats().Panics)
+		assert.Zero(t, q.Len())
+		require.NoError(t, d.Shutdown(ctx))
+	})
+}
+
+type panicking struct{ *memqueue.Queue }
+
+func (q panicking) Receive(ctx context.Context) (signpost.Lease, error) {
+	l, err := q.Queue.Receive(ctx)
+	return panickingLease{l}, err
+}
+
+type panickingLease struct{ signpost.Lease }
+
+func (panickingLease) Lost() bool { panic("lost") }

@@ -32,6 +32,12 @@ func (d *Dispatcher) work(w *worker, dl *delivery) {
 
 // deliver makes one attempt, does what it calls for, and returns the worker's next turn: nil if it must go.
 func (d *Dispatcher) deliver(w *worker, dl *delivery) (next *delivery) {
+	if d.isLost(dl) {
+		now := time.Now()
+		d.mu.Lock()
+		d.remove(now, dl)
+		return d.nextTurn(w, now)
+	}
 	m := &dl.message
 	var a Attempt
 	w.outcome = Outcome{}
@@ -67,6 +73,22 @@ func (d *Dispatcher) deliver(w *worker, dl *delivery) (next *delivery) {
 		d.mu.Lock()
 	}
 	d.endTurn(now, dl, j.outcome, settled)
+	return d.nextTurn(w, now)
+}
+
+// isLost reports whether somebody else has dl's message by now, so that an attempt would be one too many.
+func (d *Dispatcher) isLost(dl *delivery) (lost bool) {
+	if l, ok := dl.lease.(RevocableLease); ok {
+		d.guard("a lease's Lost", func() { lost = l.Lost() })
+	}
+	if lost {
+		d.config.logger.Debug("signpost: lease is lost, no attempt is made", "id", dl.message.ID)
+	}
+	return lost
+}
+
+// nextTurn returns the worker's next turn, as soon as there is one: nil if it must go. It requires that mu is held, and unlocks it.
+func (d *Dispatcher) nextTurn(w *worker, now time.Time) (next *delivery) {
 	if next = d.turn(now); next == nil && !d.ended {
 		w.since = now
 		d.idle = append(d.idle, w)

@@ -17,6 +17,7 @@ type bent struct {
 	receive func(ctx context.Context) (signpost.Lease, error)
 	message func(m *signpost.Message) *signpost.Message
 	settle  func(ctx context.Context, l signpost.Lease, o signpost.Outcome) error
+	lost    func(l signpost.RevocableLease) bool
 	close   func() error
 	hold    func(q memqueue.Holding, key string, until time.Time)
 }
@@ -78,6 +79,14 @@ func (l *bentLease) Settle(ctx context.Context, o signpost.Outcome) error {
 		return l.queue.settle(ctx, l.Lease, o)
 	}
 	return l.Lease.Settle(ctx, o)
+}
+
+func (l *bentLease) Lost() bool {
+	revocable := l.Lease.(signpost.RevocableLease)
+	if l.queue.lost != nil {
+		return l.queue.lost(revocable)
+	}
+	return revocable.Lost()
 }
 
 // shows bends what a lease says of its message.

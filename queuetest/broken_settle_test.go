@@ -210,6 +210,12 @@ func brokenReopened() []broken {
 				}
 				return nil
 			})},
+		{"does not tell that leases are lost", lost, "false: it is lost", func(q *memqueue.Queue) *bent {
+			return &bent{Queue: q, lost: func(signpost.RevocableLease) bool { return false }}
+		}},
+		{"takes all leases for lost", lost, "true: it is out", func(q *memqueue.Queue) *bent {
+			return &bent{Queue: q, lost: func(signpost.RevocableLease) bool { return true }}
+		}},
 		{"settles the dead later", outcomes, "what Settle returned nil for is durable", settlesWith(func(ctx context.Context, l signpost.Lease, o signpost.Outcome) error {
 			if o.State == signpost.Dead {
 				time.AfterFunc(time.Second, func() { l.Settle(context.Background(), o) })

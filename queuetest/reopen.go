@@ -55,6 +55,12 @@ func oldLeasesAreLost(s *session) {
 		old := s.takeOnly(m.ID, "what is enqueued is received")
 		s.reopen()
 		r := s.takeOnly(m.ID, "a message whose lease isn't settled comes back when the queue is opened again")
+		if l, ok := old.Lease.(signpost.RevocableLease); ok && !l.Lost() {
+			s.t.Errorf("Lost of the old lease of message %q, which was leased again: false: it is lost", m.ID)
+		}
+		if l, ok := r.Lease.(signpost.RevocableLease); ok && l.Lost() {
+			s.t.Errorf("Lost of the new lease of message %q: true: it is out", m.ID)
+		}
 		ctx, cancel := s.context()
 		err := s.settleWith(ctx, old, outcome(state, m, in(0)))
 		cancel()

@@ -247,6 +247,13 @@ type lease struct {
 // Message implements [signpost.Lease].
 func (l *lease) Message() *signpost.Message { return &l.message }
 
+// Lost implements [signpost.RevocableLease]: the queue was reopened.
+func (l *lease) Lost() bool {
+	l.queue.mu.Lock()
+	defer l.queue.mu.Unlock()
+	return l.queue.gone && !l.settled
+}
+
 // Settle implements [signpost.Lease]. If ctx is done it changes nothing.
 func (l *lease) Settle(ctx context.Context, o signpost.Outcome) error {
 	q := l.queue

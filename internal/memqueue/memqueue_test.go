@@ -225,6 +225,7 @@ func TestReopen(t *testing.T) {
 		require.NoError(t, receive(t, q).Settle(t.Context(), signpost.Outcome{State: signpost.Retrying, RetryAt: at}))
 
 		reopened := q.Reopen()
+		assert.True(t, leased.(signpost.RevocableLease).Lost())
 		assert.ErrorIs(t, leased.Settle(t.Context(), signpost.Outcome{State: signpost.Delivered}), signpost.ErrLeaseLost)
 		assert.ErrorIs(t, settled.Settle(t.Context(), signpost.Outcome{State: signpost.Delivered}), signpost.ErrSettled)
 		assert.ErrorIs(t, q.Enqueue(t.Context(), &signpost.Message{ID: "late"}), ErrClosed)
