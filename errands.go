@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	maxErrands  = 16          // errand goroutines at most
+	maxErrands  = 128         // errand goroutines at most: a queue settles many leases at a time, with one wait for all
 	settleGrace = time.Second // for settling what ended as the dispatcher did
 	deferSpread = time.Second // over which a hundred messages that go back are spread, and fewer too
 )

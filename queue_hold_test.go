@@ -350,3 +350,34 @@ func TestWhatCannotBeSettledIsNoProbe(t *testing.T) {
 		require.NoError(t, d.Close())
 	})
 }
+
+// A queue may take long to settle, one over a network more than others: while a dead host's thousands of leases go back, messages
+// for others come and are sent.
+func TestLeasesThatGoBackHoldUpNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newHoldLog()
+		q.Fail(func(op string) error {
+			if op == "settle" {
+				time.Sleep(100 * time.Millisecond)
+			}
+			return nil
+		})
+		d, w, _ := start(t, signpost.WithQueue(q))
+		w.set(func(r *request) reply {
+			if r.host == "dead.example" {
+				return reply{status: 503, takes: time.Second}
+			}
+			return reply{}
+		})
+		msgs := make([]*signpost.Message, 4000)
+		for i := range msgs {
+			msgs[i] = &signpost.Message{ID: fmt.Sprint(i), URL: fmt.Sprintf("http://dead.example/%d", i%16), Payload: []byte("{}"), CreatedAt: time.Now()}
+		}
+		require.NoError(t, q.Enqueue(ctx, msgs...))
+		for n := range 100 {
+			require.Len(t, w.seen("live.example"), n, "the one before has arrived; queued: %d", d.Stats().Queued)
+			send(t, d, "http://live.example/")
+			time.Sleep(200 * time.Millisecond)
+		}
+	})
+}

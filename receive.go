@@ -11,6 +11,7 @@ import (
 
 const (
 	manyErrands      = 256             // errands not done that keep the receiver from taking more leases
+	manyHeld         = 8192            // … from a HoldingQueue: what is put back there doesn't come again at once
 	maxLeasedPayload = 1 << 30         // bytes; a queue may hold what was enqueued under a larger WithMaxPayload
 	consumersEvery   = 3 * time.Second // how often a SharedQueue is asked for its consumers
 )
@@ -55,7 +56,11 @@ func (d *Dispatcher) awaitRoom() bool {
 
 // mayReceive requires that mu is held.
 func (d *Dispatcher) mayReceive() bool {
-	return !d.schedule.Full(int64(d.config.maxPayload)) && d.open < manyErrands && !d.telling
+	many := manyErrands
+	if d.holder != nil {
+		many = manyHeld
+	}
+	return !d.schedule.Full(int64(d.config.maxPayload)) && d.open < many && !d.telling
 }
 
 // accept takes a leased message into the schedule, or sees to what else must become of it.
