@@ -1,0 +1,4 @@
+package kafka
+
+// SharedBrokers is for tests outside the package.
+var SharedBrokers = sharedBrokers

@@ -1,0 +1,4 @@
+package rabbitmq
+
+// NewURL is for tests outside the package.
+var NewURL = newURL
