@@ -15,18 +15,24 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-var update = flag.Bool("update", false, "rewrite what docs/receivers.md shows of these tests")
+var update = flag.Bool("update", false, "rewrite what docs/receivers.md and docs/wire.md show of these tests")
 
 const document = "../docs/receivers.md"
 
 // docs/receivers.md shows the very files that these tests run, and what they found.
 func TestDocument(t *testing.T) {
+	checkDocument(t, document, map[string]string{
+		"verifiers": verifierTable(), "snippets": snippets(t), "refused": refusedTable(), "signer": messageSigner(t),
+	})
+}
+
+// checkDocument compares what stands between marks in a document, or rewrites it with -update, and looks for what its links name.
+func checkDocument(t *testing.T, document string, marks map[string]string) {
+	t.Helper()
 	read, err := os.ReadFile(document)
 	require.NoError(t, err)
 	text := string(read)
-	for mark, want := range map[string]string{
-		"verifiers": verifierTable(), "snippets": snippets(t), "refused": refusedTable(), "signer": messageSigner(t),
-	} {
+	for mark, want := range marks {
 		before, rest, ok := strings.Cut(text, "<!-- "+mark+" -->\n")
 		require.True(t, ok, mark)
 		_, after, ok := strings.Cut(rest, "<!-- /"+mark+" -->\n")
@@ -37,7 +43,7 @@ func TestDocument(t *testing.T) {
 		require.NoError(t, os.WriteFile(document, []byte(text), 0o644))
 	}
 	if text != string(read) && !*update {
-		t.Error("docs/receivers.md isn't what these tests run; run go test -run TestDocument -update")
+		t.Errorf("%s isn't what these tests run; run go test -run Document -update", document)
 	}
 	for _, link := range regexp.MustCompile(`\]\(([^):#]+)\)`).FindAllStringSubmatch(text, -1) {
 		_, err := os.Stat(filepath.Join(filepath.Dir(document), link[1]))

@@ -45,12 +45,7 @@ type language struct {
 var languages = []language{
 	{
 		name: "javascript", tools: []string{"node", "npm"}, pinned: []string{"package.json", "package-lock.json"},
-		install: func(ctx context.Context, folder, cache string) error {
-			if err := os.CopyFS(cache, os.DirFS(folder)); err != nil {
-				return err
-			}
-			return run(ctx, cache, nil, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
-		},
+		install: installNode,
 		start: func(ctx context.Context, folder, cache string) (*exec.Cmd, error) {
 			err := os.Symlink(filepath.Join(cache, "node_modules"), filepath.Join(folder, "node_modules"))
 			return command(ctx, folder, nil, "node", "receiver.js"), err
@@ -58,10 +53,7 @@ var languages = []language{
 	},
 	{
 		name: "python", tools: []string{"python3"}, pinned: []string{"requirements.txt"},
-		install: func(ctx context.Context, folder, cache string) error {
-			return run(ctx, folder, nil, "python3", "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
-				"--root-user-action=ignore", "--no-deps", "--target", cache, "--requirement", "requirements.txt")
-		},
+		install: installPython,
 		start: func(ctx context.Context, folder, cache string) (*exec.Cmd, error) {
 			return command(ctx, folder, []string{"PYTHONPATH=" + cache}, "python3", "receiver.py"), nil
 		},
@@ -100,6 +92,18 @@ var languages = []language{
 			return command(ctx, folder, nil, "java", "-Xshare:auto", "-XX:TieredStopAtLevel=1", "-cp", classes, "Receiver"), err
 		},
 	},
+}
+
+func installNode(ctx context.Context, folder, cache string) error {
+	if err := os.CopyFS(cache, os.DirFS(folder)); err != nil {
+		return err
+	}
+	return run(ctx, cache, nil, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
+}
+
+func installPython(ctx context.Context, folder, cache string) error {
+	return run(ctx, folder, nil, "python3", "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
+		"--root-user-action=ignore", "--no-deps", "--target", cache, "--requirement", "requirements.txt")
 }
 
 // startReceiver starts the language's receiver for the life of the test, and installs first what it lacks. Where that
@@ -161,14 +165,14 @@ func installed(ctx context.Context, l language, folder string) (string, error) {
 		}
 		hash.Write(text)
 	}
-	cache := filepath.Join(root, l.name+"-"+hex.EncodeToString(hash.Sum(nil)[:8]))
+	cache := filepath.Join(root, filepath.Base(l.name)+"-"+hex.EncodeToString(hash.Sum(nil)[:8]))
 	if _, err := os.Stat(cache); err == nil {
 		return cache, nil
 	}
 	if err := os.MkdirAll(root, 0o755); err != nil {
 		return "", err
 	}
-	partial, err := os.MkdirTemp(root, l.name+"-partial-")
+	partial, err := os.MkdirTemp(root, filepath.Base(l.name)+"-partial-")
 	if err != nil {
 		return "", err
 	}
