@@ -1,7 +1,7 @@
 # make test   every module: tests with -race, vet, staticcheck, formatting; what `go test ./...` can't tell
-# make test-long  the same, with the brokers' and the fleet's tests in full: some XX minutes more
+# make test-long  the same, with the brokers' and the fleet's tests in full
 # make lint   the same without the tests
-# make bench  signpost beside what one would write or pick instead: some twenty minutes; rewrites bench/RESULTS.md, docs and README's figures
+# make bench  signpost beside what one would write or pick instead: some twenty-five minutes; rewrites bench/RESULTS.md, docs and README's figures
 # make fuzz   every fuzz target for FUZZTIME (default 30s) each
 # make soak  the dispatcher for FOR (default 10m) among 500 hosts of which many misbehave
 # make api    accept a changed public surface: rewrites api/*.txt

@@ -50,7 +50,10 @@ because receivers share hosts: one customer's dead hook on a platform must not h
 With [WithQueue] messages are kept by a [Queue], and the schedule takes as many of them as it has room for. What
 belongs to a host or endpoint that is paused, or has its share of the room, goes back to the queue. A
 [HoldingQueue] is asked to hold back the rest of it, so that what waits for a dead receiver costs nothing. Of a
-[SharedQueue] each dispatcher keeps its part of the rate limit.
+[SharedQueue] each dispatcher keeps its part of the rate limit. Of a [RevocableLease] that is lost it makes no attempt.
+
+There are three, each a module of its own: queue/sqlite, one file on one machine; queue/rabbitmq and queue/kafka,
+for several instances that share the work, and for producers in other languages.
 
 # Signatures
 

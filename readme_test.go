@@ -2,6 +2,7 @@ package signpost_test
 
 import (
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -15,7 +16,7 @@ func TestReadme(t *testing.T) {
 	readme, err := os.ReadFile("README.md")
 	require.NoError(t, err)
 	blocks := regexp.MustCompile("(?s)```go\n(.*?)```").FindAllSubmatch(readme, -1)
-	sources := []string{"example_test.go", "queue/sqlite/example_test.go"}
+	sources := []string{"example_test.go", "queue/sqlite/example_test.go", "queue/rabbitmq/example_test.go"}
 	require.Len(t, blocks, len(sources))
 	for i, file := range sources {
 		source, err := os.ReadFile(file)
@@ -29,5 +30,29 @@ func TestReadme(t *testing.T) {
 	for _, link := range regexp.MustCompile(`\]\(([^):]+)\)`).FindAllSubmatch(readme, -1) {
 		_, err := os.Stat(string(link[1]))
 		assert.NoError(t, err)
+	}
+}
+
+// docs/reliability.md names a test for each fault of the brokers.
+func TestReliabilityOfBrokers(t *testing.T) {
+	page, err := os.ReadFile("docs/reliability.md")
+	require.NoError(t, err)
+	_, brokers, ok := strings.Cut(string(page), "\n## The brokers\n")
+	require.True(t, ok)
+	for _, part := range strings.Split(brokers, "\n### ")[1:] {
+		name, table, _ := strings.Cut(part, "\n")
+		rows := regexp.MustCompile("(?m)^\\| .* \\| .* \\| `(.*)` (.*) \\|$").FindAllStringSubmatch(table, -1)
+		require.NotEmpty(t, rows, name)
+		for _, row := range rows {
+			files, err := filepath.Glob(filepath.Join("queue", strings.ToLower(name), row[1], "*_test.go"))
+			require.NoError(t, err)
+			found := false
+			for _, file := range files {
+				source, err := os.ReadFile(file)
+				require.NoError(t, err)
+				found = found || strings.Contains(string(source), "func "+row[2]+"(t ") || strings.Contains(string(source), `"`+row[2]+`"`)
+			}
+			assert.True(t, found, "%s has no test %q", name, row[2])
+		}
 	}
 }

@@ -9,8 +9,12 @@ require (
 	github.com/hibiken/asynq v0.26.0
 	github.com/panjf2000/ants/v2 v2.12.1
 	github.com/signpost-go/signpost v0.0.0
+	github.com/signpost-go/signpost/queue/kafka v0.0.0
+	github.com/signpost-go/signpost/queue/rabbitmq v0.0.0
 	github.com/signpost-go/signpost/queue/sqlite v0.0.0
 	github.com/stretchr/testify v1.12.1
+	github.com/twmb/franz-go v1.22.3
+	github.com/twmb/franz-go/pkg/kadm v1.20.0
 	golang.org/x/image v0.46.0
 	golang.org/x/perf v0.0.0-20260908200009-22c9c6c9d4da
 	golang.org/x/sync v0.25.0
@@ -35,12 +39,16 @@ require (
 	github.com/golang/freetype v0.0.0-20170609003504-e2365dfdc4a0 // indirect
 	github.com/google/uuid v1.6.0 // indirect
 	github.com/hashicorp/go-cleanhttp v0.5.2 // indirect
+	github.com/klauspost/compress v1.20.3 // indirect
 	github.com/mattn/go-isatty v0.0.24 // indirect
 	github.com/ncruces/go-strftime v1.1.0 // indirect
+	github.com/pierrec/lz4/v4 v4.1.33 // indirect
+	github.com/rabbitmq/amqp091-go v1.16.0 // indirect
 	github.com/redis/go-redis/v9 v9.14.1 // indirect
 	github.com/remyoudompheng/bigfft v0.0.0-20230129092748-24d4a6f8daec // indirect
 	github.com/robfig/cron/v3 v3.0.1 // indirect
 	github.com/spf13/cast v1.10.0 // indirect
+	github.com/twmb/franz-go/pkg/kmsg v1.15.1 // indirect
 	go.yaml.in/yaml/v3 v3.0.5 // indirect
 	google.golang.org/protobuf v1.36.10 // indirect
 	modernc.org/libc v1.80.1 // indirect
@@ -50,5 +58,9 @@ require (
 )
 
 replace github.com/signpost-go/signpost => ../
+
+replace github.com/signpost-go/signpost/queue/kafka => ../queue/kafka
+
+replace github.com/signpost-go/signpost/queue/rabbitmq => ../queue/rabbitmq
 
 replace github.com/signpost-go/signpost/queue/sqlite => ../queue/sqlite

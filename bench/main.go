@@ -4,10 +4,11 @@
 //	cd bench && go run . -quick
 //	cd bench && go run . -parts cost -only "1024 B"
 //	cd bench && go run . -parts durable
+//	cd bench && go run . -parts brokers
 //
-// It needs Linux, a limit of 10,000 open files and redis-server, and takes about 17 minutes on two cores. Nothing else should run
-// meanwhile. With strace it can simulate a slower disk, too. Senders and receivers are processes of their own, so that the CPU time
-// of one can be told from the other's; they are this program again.
+// It needs Linux, a limit of 10,000 open files and redis-server, and takes about 23 minutes on two cores. Nothing else should run
+// meanwhile. With strace it can simulate a slower disk, too, and RabbitMQ and Kafka are measured where they are installed. Senders
+// and receivers are processes of their own, so that the CPU time of one can be told from the other's; they are this program again.
 package main
 
 import (
@@ -49,6 +50,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err := t.check(); err != nil {
 		return err
 	}
+	defer t.close()
 	begin := time.Now()
 	r := &result.Report{Date: begin, Senders: senders.Reported(), Apart: t.alone}
 	if r.Machine, err = machine.Describe(ctx); err != nil {

@@ -31,6 +31,7 @@ func (t *task) steps(r *result.Report) ([]progress.Step, error) {
 		{"limits", t.limits},
 		{"reconnects", t.reconnects},
 		{"durable", t.durable},
+		{"brokers", t.brokers},
 		{"benchmarks", t.benchmarks},
 	} {
 		if t.has(part.name) {

@@ -44,6 +44,7 @@ func summarize(w io.Writer, r *result.Report) {
 		fmt.Fprintf(t, "\nreconnects, session cache %v\t%v a delivery, %.0f %% resumed\n", c.SessionCache, result.Median(total), 100*c.Resumed)
 	}
 	summarizeDurable(t, r.Durable)
+	summarizeBrokers(t, r.Brokers)
 	if len(r.Benchmarks) > 0 {
 		fmt.Fprintln(t)
 	}
@@ -92,6 +93,30 @@ func summarizeDurable(t io.Writer, d result.Durable) {
 	}
 	for _, s := range d.Backlogs {
 		summarizeScenario(t, s.Name, s)
+	}
+}
+
+func summarizeBrokers(t io.Writer, b result.Brokers) {
+	if len(b.Passages) > 0 {
+		fmt.Fprintln(t, "\nqueue\tinstances\tmessages/s\tCPU a message\tthe server's\tduplicates\tp50\tp99\tmax")
+	}
+	for _, p := range b.Passages {
+		var rate []float64
+		var cpu, server, p50, p99, most []time.Duration
+		duplicates := 0
+		for _, run := range p.Runs {
+			rate, cpu, server = append(rate, run.Rate()), append(cpu, run.CPUPer()), append(server, run.ServerPer())
+			duplicates += run.Duplicates
+		}
+		for _, lag := range p.Lags {
+			p50, p99, most = append(p50, lag.P50), append(p99, lag.P99), append(most, lag.Max)
+		}
+		fmt.Fprintf(t, "%s\t%d\t%.0f\t%v\t%v\t%d\t%v\t%v\t%v\n", p.Queue, p.Instances, result.Median(rate),
+			result.Median(cpu), result.Median(server), duplicates,
+			result.Median(p50).Round(10*time.Microsecond), result.Median(p99).Round(10*time.Microsecond), result.Median(most).Round(10*time.Microsecond))
+	}
+	for _, m := range b.Missing {
+		fmt.Fprintf(t, "%s\tnot measured: %s\n", m.Queue, m.Why)
 	}
 }
 

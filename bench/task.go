@@ -18,7 +18,7 @@ import (
 )
 
 // The parts of a run.
-var allParts = []string{"isolation", "cost", "benchmarks", "limits", "reconnects", "durable"}
+var allParts = []string{"isolation", "cost", "benchmarks", "limits", "reconnects", "durable", "brokers"}
 
 // A task is what the command line asks for.
 type task struct {
@@ -30,6 +30,7 @@ type task struct {
 	out      string
 	outGiven bool
 	disk     string
+	ends     []func() // of what steps have begun
 }
 
 func parse(args []string, stderr io.Writer) (*task, error) {
@@ -42,7 +43,7 @@ func parse(args []string, stderr io.Writer) (*task, error) {
 	flags.BoolVar(&t.alone, "alone", false, "measure isolation one sender after the other, each with the machine to itself: this takes half an hour")
 	flags.BoolVar(&t.quick, "quick", false, "shorten everything to a minute, to try it out; the figures mean nothing")
 	flags.StringVar(&t.out, "out", "..", "write the results below this `folder`, the root of the repository; by default only if everything was measured")
-	flags.StringVar(&t.disk, "disk", "/var/tmp", "put durable queues' files below this `folder`; they take up to 3 GiB for a while")
+	flags.StringVar(&t.disk, "disk", "/var/tmp", "put durable queues' files and brokers' data below this `folder`; they take up to 3 GiB for a while")
 	if err := flags.Parse(args); err != nil {
 		return nil, err
 	}
@@ -69,6 +70,13 @@ func parse(args []string, stderr io.Writer) (*task, error) {
 	return t, nil
 }
 
+// close ends what steps have begun, and left to others.
+func (t *task) close() {
+	for _, end := range t.ends {
+		end()
+	}
+}
+
 func (t *task) has(part string) bool { return slices.Contains(t.parts, part) }
 
 // writes tells whether the results are written to files: those of a part of it would replace all the others.
@@ -87,7 +95,7 @@ func (t *task) check() error {
 			return redis.ErrMissing
 		}
 	}
-	if t.has("durable") {
+	if t.has("durable") || t.has("brokers") {
 		if err := disk.Check(t.disk); err != nil {
 			return fmt.Errorf("-disk: %w", err)
 		}

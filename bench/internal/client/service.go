@@ -76,8 +76,8 @@ func (s *service) Open(c Config, _ *struct{}) error {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	s.stop = cancel
-	if kind.Redis {
-		if s.redis, err = redis.Start(ctx); err != nil {
+	if kind.Redis && c.Senders.Redis == "" {
+		if s.redis, err = redis.Start(ctx, redis.Config{}); err != nil {
 			return err
 		}
 		c.Senders.Redis = s.redis.Socket()
@@ -125,17 +125,22 @@ func (s *service) countGoroutines(ctx context.Context) {
 
 // Load puts load on the sender.
 func (s *service) Load(l Load, reply *Loaded) error {
-	var err error
-	if s.beside, err = s.redisCPU(); err != nil {
+	if err := s.Begin(struct{}{}, nil); err != nil {
 		return err
 	}
-	s.goroutines.Store(0)
-	s.cpu = usage.Own()
 	*reply = l.run(s.config, s.config.Producers, s.sender)
 	return nil
 }
 
-// Usage returns what was used since the last Load began.
+// Begin begins to count what is used, as Load does.
+func (s *service) Begin(_ struct{}, _ *struct{}) (err error) {
+	s.beside, err = s.redisCPU()
+	s.goroutines.Store(0)
+	s.cpu = usage.Own()
+	return err
+}
+
+// Usage returns what was used since the last Load or Begin.
 func (s *service) Usage(_ struct{}, reply *Usage) error {
 	reply.CPU = usage.Own().Sub(s.cpu)
 	beside, err := s.redisCPU()
@@ -157,17 +162,29 @@ type Settled struct {
 // Settled returns when so many messages have been settled, and when that was. After patience without that it returns
 // an error. The sender must count them.
 func (s *service) Settled(w Settled, reply *clock.Time) error {
+	for give := clock.Now().Add(w.Patience); ; clock.Sleep(clock.Now().Add(time.Millisecond)) {
+		var count senders.Count
+		if err := s.Count(struct{}{}, &count); err != nil {
+			return err
+		}
+		*reply = clock.Now()
+		switch {
+		case count.Settled >= w.Messages:
+			return nil
+		case *reply > give:
+			return fmt.Errorf("client: %d of %d messages are settled after %v", count.Settled, w.Messages, w.Patience)
+		}
+	}
+}
+
+// Count returns what the sender has counted. It must be one that counts.
+func (s *service) Count(_ struct{}, reply *senders.Count) (err error) {
 	counter, ok := s.sender.(senders.Counter)
 	if !ok {
 		return fmt.Errorf("client: %s does not count what it has settled", s.config.Sender)
 	}
-	for give := clock.Now().Add(w.Patience); counter.Settled() < w.Messages; clock.Sleep(clock.Now().Add(time.Millisecond)) {
-		if clock.Now() > give {
-			return fmt.Errorf("client: %d of %d messages are settled after %v", counter.Settled(), w.Messages, w.Patience)
-		}
-	}
-	*reply = clock.Now()
-	return nil
+	*reply, err = counter.Count()
+	return err
 }
 
 func (s *service) redisCPU() (time.Duration, error) {

@@ -18,7 +18,10 @@ import (
 )
 
 // compared are the modules whose versions a report names.
-var compared = []string{"github.com/panjf2000/ants/v2", "github.com/hashicorp/go-retryablehttp", "github.com/hibiken/asynq", "modernc.org/sqlite"}
+var compared = []string{
+	"github.com/panjf2000/ants/v2", "github.com/hashicorp/go-retryablehttp", "github.com/hibiken/asynq", "modernc.org/sqlite",
+	"github.com/rabbitmq/amqp091-go", "github.com/twmb/franz-go",
+}
 
 // Describe describes this machine, and what is compared on it. Without a Redis server, that is left out.
 func Describe(ctx context.Context) (result.Machine, error) {

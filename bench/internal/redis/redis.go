@@ -28,8 +28,13 @@ func Installed() bool {
 	return err == nil
 }
 
-// A Server is a running Redis server. It keeps everything in memory, listens on a Unix socket only, and dies with this
-// process.
+// Config says how a server keeps what it is given.
+type Config struct {
+	Folder string // below which its folder is; empty: that for temporary files
+	Fsync  string // appendfsync of its log: always or everysec; empty: there is no log, everything is in memory only
+}
+
+// A Server is a running Redis server. It takes no snapshots, listens on a Unix socket only, and dies with this process.
 type Server struct {
 	cmd    *exec.Cmd
 	folder string
@@ -38,17 +43,21 @@ type Server struct {
 }
 
 // Start starts a server and returns when it can be connected to.
-func Start(ctx context.Context) (*Server, error) {
+func Start(ctx context.Context, c Config) (*Server, error) {
 	path, err := exec.LookPath(program)
 	if err != nil {
 		return nil, ErrMissing
 	}
-	folder, err := os.MkdirTemp("", "signpost-bench-redis-")
+	folder, err := os.MkdirTemp(c.Folder, "signpost-bench-redis-")
 	if err != nil {
 		return nil, err
 	}
 	s := &Server{folder: folder, ended: make(chan struct{})}
-	s.cmd = exec.Command(path, "--port", "0", "--unixsocket", s.Socket(), "--dir", folder, "--save", "", "--appendonly", "no")
+	arguments := []string{"--port", "0", "--unixsocket", s.Socket(), "--dir", folder, "--save", "", "--appendonly", "no"}
+	if c.Fsync != "" {
+		arguments = append(arguments[:len(arguments)-1], "yes", "--appendfsync", c.Fsync)
+	}
+	s.cmd = exec.Command(path, arguments...)
 	s.cmd.Stdout, s.cmd.Stderr = &s.output, &s.output
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := s.cmd.Start(); err != nil {

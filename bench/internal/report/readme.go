@@ -9,23 +9,28 @@ import (
 	"github.com/signpost-go/signpost/bench/internal/result"
 )
 
-// The lines of README.md between which the figures stand.
+// What stands in README.md between the lines <!-- name --> and <!-- /name -->.
 const (
-	figuresBegin = "<!-- figures -->"
-	figuresEnd   = "<!-- /figures -->"
+	figuresName = "figures"
+	queuesName  = "queues" // the table of the queues, beside the words about them
 )
 
-// replaceFigures puts figures between the markers of readme, whose other bytes stay as they are.
-func replaceFigures(readme []byte, figures string) ([]byte, error) {
-	_, begin, ok := markerLine(readme, figuresBegin, 0)
-	if !ok {
-		return nil, missing(figuresBegin)
+// replaceBetween puts text between the markers of that name in readme, whose other bytes stay as they are.
+func replaceBetween(readme []byte, name, text string) ([]byte, error) {
+	first, last := "<!-- "+name+" -->", "<!-- /"+name+" -->"
+	missing := func(marker string) error {
+		return errors.New("the line " + marker + " is missing; what was measured is written between the lines " +
+			first + " and " + last + ", so add both where it is to stand")
 	}
-	end, _, ok := markerLine(readme, figuresEnd, begin)
+	_, begin, ok := markerLine(readme, first, 0)
 	if !ok {
-		return nil, missing(figuresEnd)
+		return nil, missing(first)
 	}
-	return bytes.Join([][]byte{readme[:begin], []byte(figures), readme[end:]}, nil), nil
+	end, _, ok := markerLine(readme, last, begin)
+	if !ok {
+		return nil, missing(last)
+	}
+	return bytes.Join([][]byte{readme[:begin], []byte(text), readme[end:]}, nil), nil
 }
 
 // markerLine returns where in text, from an offset on, the line begins and ends that is marker.
@@ -38,11 +43,6 @@ func markerLine(text []byte, marker string, from int) (begin, end int, ok bool) 
 		}
 	}
 	return 0, 0, false
-}
-
-func missing(marker string) error {
-	return errors.New("the line " + marker + " is missing; the figures are written between the lines " +
-		figuresBegin + " and " + figuresEnd + ", so add both where they are to stand")
 }
 
 // figures returns what README shows: the picture, what arrives beside hung hosts, what a message costs, and how to

@@ -19,8 +19,9 @@ const (
 )
 
 // Write shows r in the repository at root: it writes bench/RESULTS.md, docs/isolation.svg and docs/cost.svg, and rewrites
-// what stands between the lines <!-- figures --> and <!-- /figures --> of README.md. A part of r that is empty is
-// left out, and a picture without data is not written: one from an earlier run stays, and nothing refers to it.
+// what stands between the lines <!-- figures --> and <!-- /figures --> of README.md, and <!-- queues --> and
+// <!-- /queues -->. A part of r that is empty is left out, and a picture without data is not written: one from an earlier
+// run stays, and nothing refers to it. So does the table of the queues.
 //
 // Everything is rendered before anything is written, and each file is replaced by a rename: a file is the old one or the
 // new one, whole. After an error while rendering, all of them are the old ones.
@@ -61,7 +62,10 @@ func render(root string, r *result.Report) ([]file, error) {
 	if err != nil {
 		return nil, err
 	}
-	readme, err = replaceFigures(readme, figures(r))
+	readme, err = replaceBetween(readme, figuresName, figures(r))
+	if table := queueFigures(r); table != "" && err == nil {
+		readme, err = replaceBetween(readme, queuesName, table)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path(readmeFile), err)
 	}

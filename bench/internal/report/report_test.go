@@ -15,7 +15,8 @@ import (
 const (
 	before = "# signpost\r\n\nText with `<!-- figures -->` in it,  and trailing blanks.  \n"
 	after  = "\n## Use\n\nNo line break at the end"
-	readme = before + "<!-- figures -->\nold\n<!-- /figures -->\n" + after
+	middle = "\n## Beyond\n\nSeveral processes.\n"
+	readme = before + "<!-- figures -->\nold\n<!-- /figures -->\n" + middle + "<!-- queues -->\nold\n<!-- /queues -->\n" + after
 )
 
 // repository returns the root of one with a README.
@@ -55,7 +56,7 @@ func TestWrite(t *testing.T) {
 	for _, part := range []string{
 		"It took 13 minutes.", "2026-10-02 14:03 UTC", "Example CPU", "| Redis | 7.0.15 |", "8 GiB",
 		"## What is promised", "## Isolation: all senders", "### halfway", "## Isolation: signpost", "## Cost", "## Benchmarks", "## Rate limits",
-		"## Reconnects", "## The durable queue", "## About the senders", "![Two charts", "(../docs/isolation.svg)", "(../docs/cost.svg)",
+		"## Reconnects", "## The durable queue", "## Through each queue", "## About the senders", "![Two charts", "(../docs/isolation.svg)", "(../docs/cost.svg)",
 		"| `Send/struct` | 2.95 µs | 1.86 KiB | 7 |",
 		"| 200 B | TLS | 1 | 88 µs | 95 µs | 0.926× |",
 		"| asynq + Redis | 236 µs (224 µs – 255 µs) | 142 µs | 94.4 µs | 97 µs |",
@@ -84,10 +85,16 @@ func TestWriteReplacesOnlyTheFiguresOfTheReadme(t *testing.T) {
 	first := read(t, root, "README.md")
 	rest, ok := strings.CutPrefix(first, before+"<!-- figures -->\n")
 	require.True(t, ok)
-	figures, ok := strings.CutSuffix(rest, "<!-- /figures -->\n"+after)
+	rest, ok = strings.CutSuffix(rest, "<!-- /queues -->\n"+after)
+	require.True(t, ok)
+	figures, queues, ok := strings.Cut(rest, "<!-- /figures -->\n"+middle+"<!-- queues -->\n")
 	require.True(t, ok)
 
 	assert.NotContains(t, figures, "old")
+	assert.NotContains(t, queues, "old")
+	assert.Contains(t, queues, "| queue | messages/s, 1 instance | messages/s, 3 instances |")
+	assert.Contains(t, queues, "| SQLite | 7,000 | – | 160 µs | 1.2 ms, 3.6 ms |")
+	assert.Contains(t, queues, "| RabbitMQ | 4,000 | 5,000 | 320 µs | 2 ms, 6 ms |")
 	assert.Contains(t, figures, "](docs/isolation.svg)")
 	assert.Contains(t, figures, "is offered 1,000 messages/s for 20 s, with 64 workers and a timeout of 2 s.")
 	assert.Contains(t, figures, "| signpost | 18,000 of 18,000 (100 %) | 3 ms |")
@@ -124,6 +131,8 @@ func TestWriteLeavesOutWhatWasNotRun(t *testing.T) {
 		"limits":                     {&result.Report{Limits: sample().Limits}, nil, []string{"## Rate limits"}},
 		"reconnects":                 {&result.Report{Reconnects: sample().Reconnects}, nil, []string{"## Reconnects"}},
 		"durable":                    {&result.Report{Durable: sample().Durable}, nil, []string{"## The durable queue"}},
+		"brokers":                    {&result.Report{Brokers: sample().Brokers}, nil, []string{"## Through each queue"}},
+		"brokers missing":            {&result.Report{Brokers: result.Brokers{Missing: sample().Brokers.Missing}}, nil, []string{"## Through each queue"}},
 		"durable in part":            {&result.Report{Durable: result.Durable{Ends: sample().Durable.Ends}}, nil, []string{"## The durable queue"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -172,6 +181,9 @@ func TestWriteChangesAllFilesOrNone(t *testing.T) {
 		"no last marker": {
 			put("README.md", "# signpost\n<!-- figures -->\n"), []string{"README.md", "the line <!-- /figures --> is missing", "add both"},
 		},
+		"no markers for the queues": {
+			put("README.md", before+"<!-- figures -->\n<!-- /figures -->\n"), []string{"README.md", "the line <!-- queues --> is missing"},
+		},
 		"markers the wrong way round": {
 			put("README.md", "<!-- /figures -->\n<!-- figures -->\n"), []string{"README.md", "the line <!-- /figures --> is missing"},
 		},
@@ -200,6 +212,34 @@ func put(name, content string) func(*testing.T, string) {
 		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
 		require.NoError(t, os.WriteFile(path, []byte(content), 0o644))
 	}
+}
+
+func TestEachQueueIsCompared(t *testing.T) {
+	results := string(results(sample()))
+	for _, part := range []string{
+		"Messages of 1 KiB for 100 hosts", "by 64 callers of Send", "The servers (RabbitMQ 3.10.8, Redis 7.0.15)", "which has 2 cores",
+		"| in memory | 1 | 15,000 (13,500 – 16,500) | 80 µs | – | 1 ms | 3 ms |",
+		"| RabbitMQ | 3 | 5,000 (4,500 – 5,500) | 210 µs | 130 µs | 2 ms | 6 ms |",
+		"Three instances deliver this many times what one does: 1.25× through RabbitMQ, 2× through asynq + Redis, fsync always, 1× through",
+		"signpost with RabbitMQ beside asynq + Redis, fsync always, both of which sync a message before they answer, delivers " +
+			"4× as many messages for 0.5× of the CPU time with 1 instance and 2.5× as many messages for 0.531× of the CPU time with 3 instances;",
+		"against a queue in memory: 2× with SQLite, 4× with RabbitMQ, 8× with",
+		"At 200 messages/s and with 1 instance, half of the messages have arrived after: in memory 1 ms (p99 3 ms), SQLite 1.2 ms",
+		"All of the 120,000 messages that were counted arrived, and none came twice.",
+		"Kafka was not measured: not installed: apt-get install maven.",
+	} {
+		assert.Contains(t, results, part)
+	}
+
+	r := sample()
+	r.Brokers.Passages[0].Runs[0].Duplicates = 2
+	assert.Contains(t, brokersOnly(r), "arrived, beside 2 requests that brought one again.")
+}
+
+func brokersOnly(r *result.Report) string {
+	d := &document{}
+	brokers(d, r)
+	return d.String()
 }
 
 func TestTextFromAReportCannotBreakATable(t *testing.T) {

@@ -23,6 +23,7 @@ func results(r *result.Report) []byte {
 	limits(d, r)
 	reconnects(d, r)
 	durable(d, r)
+	brokers(d, r)
 	about(d, r)
 	return []byte(d.String())
 }

@@ -55,6 +55,7 @@ func sample() *result.Report {
 		},
 	}
 	r.Durable = sampleDurable()
+	r.Brokers = sampleBrokers()
 	for _, s := range sampleSenders {
 		r.Senders = append(r.Senders, result.Sender{Name: s.name, About: s.about})
 		for _, hosts := range []int{1, 100} {
@@ -103,6 +104,44 @@ func sampleDurable() result.Durable {
 		}
 	}
 	return d
+}
+
+// sampleBrokers has the figures of all queues but Kafka's.
+func sampleBrokers() result.Brokers {
+	b := result.Brokers{
+		Senders: 64, Workers: 64, Hosts: 100, Rate: 200,
+		Servers: []result.Version{{Name: "RabbitMQ", Version: "3.10.8"}, {Name: "Redis", Version: "7.0.15"}},
+		Missing: []result.Missing{{Queue: result.Kafka, Why: "not installed: apt-get install maven"}},
+	}
+	for _, p := range []struct {
+		queue     string
+		instances int
+		rate      int
+		cpu       time.Duration // of each message
+		server    time.Duration
+		p50       time.Duration
+	}{
+		{result.InMemory, 1, 15_000, 80 * time.Microsecond, 0, time.Millisecond},
+		{result.InFile, 1, 7000, 160 * time.Microsecond, 0, 1200 * time.Microsecond},
+		{result.RabbitMQ, 1, 4000, 200 * time.Microsecond, 120 * time.Microsecond, 2 * time.Millisecond},
+		{result.RabbitMQ, 3, 5000, 210 * time.Microsecond, 130 * time.Microsecond, 2 * time.Millisecond},
+		{result.AsynqAlways, 1, 1000, 400 * time.Microsecond, 240 * time.Microsecond, 7 * time.Millisecond},
+		{result.AsynqAlways, 3, 2000, 400 * time.Microsecond, 240 * time.Microsecond, 7 * time.Millisecond},
+		{result.AsynqEverySecond, 1, 3000, 200 * time.Microsecond, 60 * time.Microsecond, 7 * time.Millisecond},
+		{result.AsynqEverySecond, 3, 3000, 200 * time.Microsecond, 60 * time.Microsecond, 7 * time.Millisecond},
+	} {
+		passage := result.Passage{Queue: p.queue, Instances: p.instances}
+		for _, f := range []float64{1, 0.9, 1.1} {
+			passage.Runs = append(passage.Runs, result.Passed{
+				Messages: int(float64(p.rate) * f), Took: time.Second,
+				CPU:    time.Duration(float64(p.cpu) * float64(p.rate) * f),
+				Server: time.Duration(float64(p.server) * float64(p.rate) * f),
+			})
+		}
+		passage.Lags = []result.Lag{{Messages: 1000, P50: p.p50, P99: 3 * p.p50, Max: 5 * p.p50}}
+		b.Passages = append(b.Passages, passage)
+	}
+	return b
 }
 
 // scenario is one run of all senders, in which receivers go bad in the tenth second, whatever its name.

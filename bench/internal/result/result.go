@@ -28,6 +28,7 @@ type Report struct {
 	Limits     []Limit
 	Reconnects []Reconnect
 	Durable    Durable
+	Brokers    Brokers
 }
 
 // A Machine says where the run was made.

@@ -3,10 +3,14 @@ package senders
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/hibiken/asynq"
+
+	"github.com/signpost-go/signpost/bench/internal/clock"
 )
 
 var asynqKind = Kind{
@@ -28,9 +32,12 @@ type task struct {
 }
 
 type asynqSender struct {
-	client   *client
-	enqueuer *asynq.Client
-	server   *asynq.Server
+	queue     string
+	client    *client
+	enqueuer  *asynq.Client
+	inspector *asynq.Inspector
+	server    *asynq.Server // nil if it only sends
+	delivered atomic.Int64
 }
 
 func newAsynq(c Config) (Sender, error) {
@@ -39,7 +46,18 @@ func newAsynq(c Config) (Sender, error) {
 		return nil, err
 	}
 	redis := asynq.RedisClientOpt{Network: "unix", Addr: c.Redis}
-	server := asynq.NewServer(redis, asynq.Config{
+	queue := c.Name
+	if queue == "" {
+		queue = "default"
+	} else { // its default has as many connections as 4 producers need, not 64
+		redis.PoolSize = c.Workers
+	}
+	s := &asynqSender{queue: queue, client: client, enqueuer: asynq.NewClient(redis), inspector: asynq.NewInspector(redis)}
+	if c.SendOnly {
+		return s, nil
+	}
+	s.server = asynq.NewServer(redis, asynq.Config{
+		Queues:      map[string]int{queue: 1},
 		Concurrency: c.Workers,
 		LogLevel:    asynq.FatalLevel,
 		// The defaults, 1 s and 5 s, would make every message late.
@@ -51,10 +69,9 @@ func newAsynq(c Config) (Sender, error) {
 		},
 		ShutdownTimeout: time.Millisecond, // what is left is given up
 	})
-	s := &asynqSender{client, asynq.NewClient(redis), server}
 	mux := asynq.NewServeMux()
 	mux.HandleFunc(taskType, s.post)
-	if err := server.Start(mux); err != nil {
+	if err := s.server.Start(mux); err != nil {
 		return nil, fmt.Errorf("senders: asynq: %w", err)
 	}
 	return s, nil
@@ -65,7 +82,7 @@ func (s *asynqSender) Send(url string, payload []byte) error {
 	if err != nil {
 		return err
 	}
-	_, err = s.enqueuer.Enqueue(asynq.NewTask(taskType, b), asynq.MaxRetry(attempts-1), asynq.Timeout(s.client.http.Timeout+time.Second))
+	_, err = s.enqueuer.Enqueue(asynq.NewTask(taskType, b), asynq.Queue(s.queue), asynq.MaxRetry(attempts-1), asynq.Timeout(s.client.http.Timeout+time.Second))
 	return err
 }
 
@@ -79,11 +96,30 @@ func (s *asynqSender) post(ctx context.Context, t *asynq.Task) error {
 	if err != nil && !retryable(err) {
 		return fmt.Errorf("%w: %w", err, asynq.SkipRetry)
 	}
+	if err == nil {
+		s.delivered.Add(1)
+	}
 	return err
 }
 
+// Count asks Redis what is settled.
+func (s *asynqSender) Count() (Count, error) {
+	c := Count{Delivered: int(s.delivered.Load()), Shared: true}
+	info, err := s.inspector.GetQueueInfo(s.queue)
+	switch {
+	case errors.Is(err, asynq.ErrQueueNotFound): // nothing was sent yet
+		return c, nil
+	case err != nil:
+		return c, fmt.Errorf("senders: asynq: %w", err)
+	}
+	c.Settled, c.Last = info.ProcessedTotal-info.FailedTotal+info.Archived, clock.Now()
+	return c, nil
+}
+
 func (s *asynqSender) Close() error {
-	s.server.Shutdown()
+	if s.server != nil {
+		s.server.Shutdown()
+	}
 	s.client.close()
-	return s.enqueuer.Close()
+	return errors.Join(s.inspector.Close(), s.enqueuer.Close())
 }

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"github.com/signpost-go/signpost/bench/internal/clock"
 	"github.com/signpost-go/signpost/bench/internal/result"
 )
 
@@ -27,8 +28,15 @@ type Sender interface {
 
 // A Counter is a Sender that counts.
 type Counter interface {
-	// Settled is how many messages have ended that nothing is left to do for: in a durable queue they are settled.
-	Settled() int
+	Count() (Count, error)
+}
+
+// A Count is how many messages have ended.
+type Count struct {
+	Delivered int        // by this sender
+	Settled   int        // that nothing is left to do for: in a durable queue they are settled
+	Last      clock.Time // when the last one was settled; 0: none
+	Shared    bool       // Settled is that of all senders which share the queue, and Last is now
 }
 
 // A Kind is one way to send webhooks.
@@ -76,16 +84,22 @@ type Config struct {
 	Wait    time.Duration // after the first failed attempt; doubles with each
 	Roots   []byte        // PEM: the CA to trust; none for plain HTTP
 	Redis   string        // path of its socket
+	Name    string        // of the queue on a server; empty: the default
 	// Backpressure lets Send wait where it would fail, or take in without limit.
 	Backpressure bool
+	// SendOnly leaves the delivery to other processes that share the queue.
+	SendOnly bool
 
 	// For signpost alone.
 	HostConcurrency int     // 0: its default
 	Rate            float64 // attempts a second at each host; 0: no limit, as the other senders have none
 	Burst           int
-	NoSessions      bool   // never resume a TLS session
-	File            string // of its durable queue; empty: its queue is in memory
-	Count           bool   // it counts what it has settled, as a Counter
+	NoSessions      bool // never resume a TLS session
+	Count           bool // it counts what it has settled, as a Counter
+	// Where its durable queue is; all empty: its queue is in memory.
+	File     string // of SQLite
+	RabbitMQ string // a URL
+	Kafka    string // host and port
 }
 
 // attempts is how often a message is tried.

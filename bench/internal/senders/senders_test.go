@@ -27,7 +27,7 @@ func config(t *testing.T, k senders.Kind, r *receiver.Receiver, secret string) s
 		if !redis.Installed() {
 			t.Skip(redis.ErrMissing)
 		}
-		server, err := redis.Start(t.Context())
+		server, err := redis.Start(t.Context(), redis.Config{})
 		require.NoError(t, err)
 		t.Cleanup(func() { assert.NoError(t, server.Close()) })
 		c.Redis = server.Socket()

@@ -10,8 +10,8 @@ import (
 	"github.com/cenkalti/backoff/v4"
 
 	"github.com/signpost-go/signpost"
+	"github.com/signpost-go/signpost/bench/internal/clock"
 	"github.com/signpost-go/signpost/bench/internal/result"
-	"github.com/signpost-go/signpost/queue/sqlite"
 )
 
 var signpostKind = Kind{
@@ -25,18 +25,23 @@ var signpostKind = Kind{
 
 type signpostSender struct {
 	dispatcher *signpost.Dispatcher
-	queue      *sqlite.Queue // nil: in memory
+	queue      signpost.Queue // nil: in memory
 	settled    atomic.Int64
+	last       atomic.Int64 // a clock.Time
 }
 
 func newSignpost(c Config) (Sender, error) {
 	s := &signpostSender{}
 	waits := c.waits()
 	limit, burst := c.limit()
+	workers := c.Workers
+	if c.SendOnly {
+		workers = 0
+	}
 	options := []signpost.Option{
 		signpost.WithSecret(c.Secret),
 		signpost.WithAllowedNetworks("127.0.0.0/8"),
-		signpost.WithWorkers(c.Workers),
+		signpost.WithWorkers(workers),
 		signpost.WithQueueSize(c.Buffer),
 		signpost.WithTimeout(c.Timeout),
 		signpost.WithRateLimit(limit, burst),
@@ -71,13 +76,14 @@ func newSignpost(c Config) (Sender, error) {
 		options = append(options, signpost.WithObserver(func(_ context.Context, _ *signpost.Message, o signpost.Outcome) {
 			if o.State == signpost.Delivered || o.State == signpost.Dead {
 				s.settled.Add(1)
+				s.last.Store(int64(clock.Now()))
 			}
 		}))
 	}
-	if c.File != "" {
-		if s.queue, err = sqlite.Open(context.Background(), c.File); err != nil {
-			return nil, err
-		}
+	if s.queue, err = openQueue(c); err != nil {
+		return nil, err
+	}
+	if s.queue != nil {
 		options = append(options, signpost.WithQueue(s.queue))
 	}
 	if s.dispatcher, err = signpost.New(options...); err != nil {
@@ -91,7 +97,11 @@ func (s *signpostSender) Send(url string, payload []byte) error {
 	return err
 }
 
-func (s *signpostSender) Settled() int { return int(s.settled.Load()) }
+// Count counts what the observer has heard of.
+func (s *signpostSender) Count() (Count, error) {
+	n := int(s.settled.Load())
+	return Count{Delivered: n, Settled: n, Last: clock.Time(s.last.Load())}, nil
+}
 
 func (s *signpostSender) Close() error {
 	s.dispatcher.Close() // its error hands back what is given up here

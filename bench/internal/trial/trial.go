@@ -11,13 +11,16 @@ import (
 	"github.com/signpost-go/signpost/bench/internal/client"
 	"github.com/signpost-go/signpost/bench/internal/clock"
 	"github.com/signpost-go/signpost/bench/internal/receiver"
+	"github.com/signpost-go/signpost/bench/internal/server"
 	"github.com/signpost-go/signpost/bench/internal/store"
 )
 
-// Main serves and ends the process if it was started as a sender, a receiver or a store. Call it before anything else; in
-// tests, from TestMain.
+// Main serves and ends the process if it was started as a sender, a receiver, a store or a server. Call it before anything
+// else; in tests, from TestMain.
 func Main() {
-	child.Main(map[string]func() child.Service{receiver.Role: receiver.NewService, client.Role: client.NewService, store.Role: store.NewService})
+	child.Main(map[string]func() child.Service{
+		receiver.Role: receiver.NewService, client.Role: client.NewService, store.Role: store.NewService, server.Role: server.NewService,
+	})
 }
 
 // A Trial is a sender and its receivers, each in a process. Its methods are for one goroutine at a time.

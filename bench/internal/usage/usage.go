@@ -3,7 +3,9 @@ package usage
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strconv"
 	"strings"
@@ -33,26 +35,71 @@ func (c CPU) Total() time.Duration { return c.User + c.System }
 // Of returns the processor time that another process has taken so far, user and system. Linux counts it in
 // hundredths of a second.
 func Of(pid int) (time.Duration, error) {
-	file := fmt.Sprintf("/proc/%d/stat", pid)
-	b, err := os.ReadFile(file)
+	s, err := read(pid)
+	return s.own, err
+}
+
+// Below returns the processor time that the processes below another one in the tree have taken so far: its children, theirs
+// and so on, and those of them that have ended, if their parent has waited for them and is still there.
+func Below(pid int) (time.Duration, error) {
+	entries, err := os.ReadDir("/proc")
 	if err != nil {
 		return 0, err
 	}
-	// proc_pid_stat(5): the second field is a name in parentheses, which may hold anything; utime and stime are the
-	// 14th and 15th, in ticks of which the kernel counts 100 a second for all programs.
-	fields := bytes.Fields(b[bytes.LastIndexByte(b, ')')+1:])
-	if len(fields) < 13 {
-		return 0, fmt.Errorf("%s: it has %d fields after the name", file, len(fields))
-	}
-	var ticks int64
-	for _, f := range fields[11:13] {
-		n, err := strconv.ParseInt(string(f), 10, 64)
+	all := map[int]stat{}
+	for _, e := range entries {
+		n, err := strconv.Atoi(e.Name())
 		if err != nil {
-			return 0, fmt.Errorf("%s: %w", file, err)
+			continue // it is no process
 		}
-		ticks += n
+		s, err := read(n)
+		switch {
+		case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ESRCH): // it has just ended
+		case err != nil:
+			return 0, err
+		default:
+			all[n] = s
+		}
 	}
-	return time.Duration(ticks) * (time.Second / 100), nil
+	var total time.Duration
+	for _, s := range all {
+		for above, depth := s.parent, 0; above > 1 && depth < len(all); depth++ { // what was read at several times may have circles
+			if above == pid {
+				total += s.own + s.waited
+				break
+			}
+			above = all[above].parent
+		}
+	}
+	return total, nil
+}
+
+// stat is a part of what Linux tells of a process.
+type stat struct {
+	parent      int
+	own, waited time.Duration // processor time: its own, and that of its children for which it has waited
+}
+
+func read(pid int) (s stat, err error) {
+	file := fmt.Sprintf("/proc/%d/stat", pid)
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return s, err
+	}
+	// proc_pid_stat(5): the second field is a name in parentheses, which may hold anything; ppid is the 4th; utime, stime,
+	// cutime and cstime are the 14th to 17th, in ticks of which the kernel counts 100 a second for all programs.
+	fields := bytes.Fields(b[bytes.LastIndexByte(b, ')')+1:])
+	if len(fields) < 15 {
+		return s, fmt.Errorf("%s: it has %d fields after the name", file, len(fields))
+	}
+	var numbers [5]int64
+	for i, f := range append(fields[1:2:2], fields[11:15]...) {
+		if numbers[i], err = strconv.ParseInt(string(f), 10, 64); err != nil {
+			return s, fmt.Errorf("%s: %w", file, err)
+		}
+	}
+	const tick = time.Second / 100
+	return stat{int(numbers[0]), time.Duration(numbers[1]+numbers[2]) * tick, time.Duration(numbers[3]+numbers[4]) * tick}, nil
 }
 
 // PeakMemory returns the most resident bytes that this process had.

@@ -2,6 +2,7 @@ package usage_test
 
 import (
 	"os"
+	"os/exec"
 	"testing"
 	"time"
 
@@ -23,6 +24,29 @@ func TestCPU(t *testing.T) {
 	counted, err := usage.Of(os.Getpid())
 	require.NoError(t, err)
 	assert.InDelta(t, own, counted, float64(time.Second), "both count the same")
+}
+
+// A shell's child is below this process, and so is the shell, and what it has waited for.
+func TestBelow(t *testing.T) {
+	none, err := usage.Below(os.Getpid())
+	require.NoError(t, err)
+	const work = `i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done; `
+	cmd := exec.Command("sh", "-c", work+"("+work+"echo; read x); :")
+	in, err := cmd.StdinPipe()
+	require.NoError(t, err)
+	out, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	defer cmd.Wait()
+	defer in.Close()
+	_, err = out.Read(make([]byte, 1))
+	require.NoError(t, err)
+	below, err := usage.Below(os.Getpid())
+	require.NoError(t, err)
+	shell, err := usage.Of(cmd.Process.Pid)
+	require.NoError(t, err)
+	assert.Positive(t, shell)
+	assert.Greater(t, below-none, shell, "the child counts, too")
 }
 
 func TestOfAProcessThatIsNotThere(t *testing.T) {
