@@ -22,18 +22,20 @@ func TestDeadHost(t *testing.T) {
 	if long {
 		seconds = 30
 	}
-	// What else the machine does is chance, and can be much more than what is measured: so it is tried again, and what is
-	// shorter than that isn't told apart.
+	// What else the machine does is chance, and can be much more than what is measured: so it is tried again.
 	for try := 1; ; try++ {
 		alone := liveLatency(t, brokers, 0, seconds)
 		beside := liveLatency(t, brokers, n, seconds)
 		t.Logf("p99 of live hosts: %v alone, %v beside %d messages for a dead one", alone, beside, n)
-		if limit := 2 * max(alone, 25*time.Millisecond); beside <= limit || try == 3 {
+		if limit := 2 * max(alone, busy); beside <= limit || try == 4 {
 			assert.LessOrEqual(t, beside, limit)
 			return
 		}
 	}
 }
+
+// busy is what a busy machine adds to a latency now and then. When everybody waits for a dead host's messages it is a second and more.
+const busy = 75 * time.Millisecond
 
 // liveLatency is the 99th percentile of the time from Send to arrival at live hosts.
 func liveLatency(t *testing.T, brokers []string, dead, seconds int) time.Duration {
