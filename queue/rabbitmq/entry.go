@@ -111,24 +111,37 @@ func (q *Queue) place(e *entry, now time.Time) {
 			q.sendAway(e, until, now)
 			return
 		}
-		q.heldHere++
 	}
 	e.state = shelved
-	q.shelf.Push(e, e.host, e.endpoint, e.due)
+	q.put(e)
 	q.tell()
 }
 
-// finish ends an entry: what has become of it is at the broker. It requires that mu is held.
-func (q *Queue) finish(e *entry) {
+// finish ends an entry: what has become of it is at the broker. then may be nil; it is called, with mu held, when the acks are
+// written, or can't be: a message that comes again nevertheless is known. It requires that mu is held.
+func (q *Queue) finish(e *entry, then func()) {
 	e.state = ended
 	q.forget(e)
 	if e.copy != "" {
 		q.recent.add(e.copy)
 	}
+	left := 0
+	written := func(error) {
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		if left--; left == 0 && then != nil {
+			then()
+		}
+	}
 	for _, d := range e.deliveries {
-		d.consumer.ack(d.tag, nil)
+		if d.consumer.ack(d.tag, written) {
+			left++
+		}
 	}
 	e.deliveries = nil
+	if left == 0 && then != nil {
+		then()
+	}
 }
 
 // forget requires that mu is held.
@@ -145,6 +158,7 @@ func (q *Queue) channelGone(c *consumer) {
 	now := time.Now()
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	delete(q.taking, c)
 	any := false
 	for e := range q.here {
 		n := 0

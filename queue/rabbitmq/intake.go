@@ -28,7 +28,7 @@ type consumer struct {
 }
 
 type ack struct {
-	tag  uint64
+	tag  uint64      // 0: of none; it is only told when those before it are written
 	then func(error) // nil: nobody waits
 }
 
@@ -106,6 +106,7 @@ func (in *intake) consume(ctx context.Context, queue string, prefetch int, count
 	var wg sync.WaitGroup
 	over := make(chan struct{})
 	wg.Go(func() { c.write(over) })
+	in.open(c)
 	count(1)
 	for d := range deliveries {
 		in.arrive(c, &d)
@@ -123,6 +124,35 @@ func (in *intake) consume(ctx context.Context, queue string, prefetch int, count
 	default:
 	}
 	return asError(<-closed)
+}
+
+// open enters a channel on which messages come; channelGone takes it out again.
+func (q *Queue) open(c *consumer) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.taking[c] = struct{}{}
+}
+
+// flush waits until all acks are written, or for as long as the broker has to say goodbye.
+func (q *Queue) flush() {
+	q.mu.Lock()
+	written := make(chan struct{}, len(q.taking))
+	n := 0
+	for c := range q.taking {
+		if c.ack(0, func(error) { written <- struct{}{} }) {
+			n++
+		}
+	}
+	q.mu.Unlock()
+	limit := time.NewTimer(closeTime)
+	defer limit.Stop()
+	for range n {
+		select {
+		case <-written:
+		case <-limit.C:
+			return
+		}
+	}
 }
 
 // ack has a delivery acknowledged, and reports whether that was begun: if not, the channel has ended. It doesn't block. then
@@ -149,7 +179,10 @@ func (c *consumer) write(over <-chan struct{}) {
 		c.acks = nil
 		c.mu.Unlock()
 		for _, a := range acks {
-			err := c.ch.Ack(a.tag, false)
+			var err error
+			if a.tag != 0 {
+				err = c.ch.Ack(a.tag, false)
+			}
 			if a.then != nil {
 				a.then(err)
 			}

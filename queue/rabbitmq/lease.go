@@ -142,10 +142,17 @@ func (q *Queue) onward(m *signpost.Message, o signpost.Outcome) (*publication, e
 func (q *Queue) published(e *entry, s *settlement, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if err == nil {
-		q.ended(e, s)
+	if err != nil {
+		q.over(e, s, err)
+		return
 	}
-	q.over(e, s, err)
+	e.end = s
+	if e.state != leased {
+		q.over(e, s, nil)
+		return
+	}
+	q.leases--
+	q.finish(e, func() { q.over(e, s, nil) })
 }
 
 // acked is told whether the ack of a delivered message was written.
@@ -160,22 +167,17 @@ func (q *Queue) acked(e *entry, s *settlement, d delivery, err error) {
 				break
 			}
 		}
-		q.ended(e, s)
+		e.end = s
+		if e.state == leased {
+			q.leases--
+			q.finish(e, nil)
+		}
 	case q.closed:
 		err = ErrClosed
 	default: // it comes again, or the lease is lost
 		s.again = true
 	}
 	q.over(e, s, err)
-}
-
-// ended requires that mu is held.
-func (q *Queue) ended(e *entry, s *settlement) {
-	e.end = s
-	if e.state == leased {
-		q.leases--
-		q.finish(e)
-	}
 }
 
 // over requires that mu is held.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
@@ -28,8 +29,9 @@ func Open(ctx context.Context, url string, opts ...Option) (*Queue, error) {
 		config: config, publisher: newPublisher(config), copies: newCopies(),
 		publishing:  &link{config: config, url: url, name: "publishing"},
 		consumption: &link{config: config, url: url, name: "consuming"},
-		changed:     make(chan struct{}), shelf: lines.New[*entry](), here: map[*entry]struct{}{}, known: map[string]*entry{},
-		recent: newRecent(), away: map[string]away{}, awaySweep: 64,
+		changed:     make(chan struct{}), shelf: lines.New[*entry](), here: map[*entry]struct{}{},
+		taking: map[*consumer]struct{}{}, piles: map[string]*pile{}, known: map[string]*entry{},
+		recent: newRecent(), away: map[string]time.Time{}, awaySweep: 64,
 	}
 	conn, err := q.publishing.first(ctx)
 	if err != nil {

@@ -15,6 +15,7 @@ import (
 type publication struct {
 	queue string
 	msg   amqp.Publishing
+	late  bool            // it is moved, and nobody waits: those for whom somebody does go first
 	ctx   context.Context // of a caller that waits; once done it is left out, if it wasn't published yet. nil: nobody does
 	then  func(error)     // called once: nil: it is durable; must not block
 
@@ -34,6 +35,7 @@ type publisher struct {
 
 	mu      sync.Mutex // protects the following fields; a leaf
 	waiting []*publication
+	late    []*publication          // … after those
 	pending map[uint64]*publication // published on the present channel, by delivery tag
 	largest int                     // bytes of the largest payload that was confirmed on this connection
 	refused int                     // … of the smallest that the broker has refused on it; 0: none
@@ -53,7 +55,13 @@ func (p *publisher) submit(ps ...*publication) bool {
 	if p.closed {
 		return false
 	}
-	p.waiting = append(p.waiting, ps...)
+	for _, pub := range ps {
+		if pub.late {
+			p.late = append(p.late, pub)
+		} else {
+			p.waiting = append(p.waiting, pub)
+		}
+	}
 	p.wake()
 	return true
 }
@@ -69,11 +77,11 @@ func (p *publisher) wake() {
 func (p *publisher) close() {
 	p.mu.Lock()
 	p.closed = true
-	all := p.waiting
+	all := append(p.waiting, p.late...)
 	for _, pub := range p.pending {
 		all = append(all, pub)
 	}
-	p.waiting = nil
+	p.waiting, p.late = nil, nil
 	clear(p.pending)
 	p.mu.Unlock()
 	for _, pub := range all {
@@ -131,8 +139,10 @@ func (p *publisher) setBlocked(b amqp.Blocking) {
 	p.wake()
 }
 
-// maxUnconfirmed is how many messages may be on their way to the broker.
-const maxUnconfirmed = 4096
+const (
+	maxUnconfirmed = 4096 // messages that are on their way to the broker
+	maxLate        = 512  // … with which those that nobody waits for wait
+)
 
 // An unconfirmed message was published.
 type unconfirmed struct {
@@ -246,7 +256,15 @@ func (p *publisher) next(frame int, ch *amqp.Channel) (pub *publication, declare
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	declare, p.missing = p.missing, false
-	for len(p.waiting) > 0 && !p.blocked {
+	for !p.blocked {
+		if len(p.waiting) == 0 && len(p.late) > 0 && len(p.pending) < maxLate {
+			p.waiting = append(p.waiting, p.late[0])
+			p.late[0] = nil
+			p.late = p.late[1:]
+		}
+		if len(p.waiting) == 0 {
+			return nil, declare
+		}
 		pub = p.waiting[0]
 		if (pub.suspect || p.hasSuspect()) && len(p.pending) > 0 {
 			return nil, declare
@@ -326,13 +344,13 @@ func (p *publisher) confirmed(tag uint64, acked bool) {
 	default:
 		p.largest = max(p.largest, len(pub.msg.Body))
 	}
-	idle := len(p.pending) == 0
+	idle := len(p.pending) == 0 || len(p.late) > 0 && len(p.pending) == maxLate/2
 	p.mu.Unlock()
 	if pub == nil {
 		return
 	}
 	if idle {
-		p.wake() // a suspect may wait for that
+		p.wake() // a suspect may wait for that, or those that come late
 	}
 	pub.then(err)
 }

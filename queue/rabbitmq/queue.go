@@ -43,19 +43,19 @@ type Queue struct {
 	mu        sync.Mutex    // protects the following fields
 	changed   chan struct{} // closed, and replaced, when calls that wait must look again
 	closed    bool
-	receives  bool                 // the first Receive was called
-	shelf     *lines.Lines[*entry] // messages that wait here
-	here      map[*entry]struct{}  // all entries that aren't ended or gone
-	known     map[string]*entry    // … by the names of their copies
+	receives  bool                   // the first Receive was called
+	shelf     *lines.Lines[*entry]   // messages that wait here
+	taking    map[*consumer]struct{} // channels on which messages come
+	here      map[*entry]struct{}    // all entries that aren't ended or gone
+	known     map[string]*entry      // … by the names of their copies
 	recent    recent
-	leases    int             // out
-	heldHere  int             // messages on the shelf that are held, as far as is known
-	counted   time.Time       // when they were counted
-	away      map[string]away // by host
-	awaySweep int             // how many of those there may be until those that are over are dropped
-	consumers int             // channels that consume from ready now
-	whole     time.Time       // since when all channels do; zero: not all
-	heldQueue string          // where renewed messages go; "": none yet
+	leases    int                  // out
+	piles     map[string]*pile     // how many wait here, by endpoint
+	away      map[string]time.Time // when the last comes back that was sent away, by host
+	awaySweep int                  // how many of those there may be until those that are over are dropped
+	consumers int                  // channels that consume from ready now
+	whole     time.Time            // since when all channels do; zero: not all
+	heldQueue string               // where renewed messages go; "": none yet
 }
 
 // tell has calls that wait look again. It requires that mu is held.
@@ -127,7 +127,7 @@ func (q *Queue) Receive(ctx context.Context) (signpost.Lease, error) {
 		var wake time.Time
 		if q.shelf.Len() > 0 {
 			if wake = q.shelf.First(); !wake.After(now) {
-				e := q.shelf.Pop()
+				e := q.take()
 				e.state = leased
 				q.leases++
 				q.mu.Unlock()
@@ -186,6 +186,7 @@ func (q *Queue) Close() error {
 		q.closed = true
 		q.tell()
 		q.mu.Unlock()
+		q.flush()
 		q.stop()
 		q.publisher.close()
 	})

@@ -2,6 +2,7 @@ package rabbitmq
 
 import (
 	"errors"
+	"maps"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -13,8 +14,7 @@ import (
 
 const (
 	refusedAgain = 10 * time.Second // until a message is moved again that the broker has refused
-	countAgain   = 100 * time.Millisecond
-	comeBack     = 200 // messages a second, of those for one host that were sent away during a hold
+	comeBack     = 200              // messages a second, of those for one host that were sent away during a hold
 )
 
 // step returns the queue in which a message waits so long, and false if that is so short that it waits here.
@@ -46,7 +46,9 @@ func (q *Queue) move(e *entry, m *signpost.Message, at time.Time) {
 // send has e published onward. It requires that mu is held.
 func (q *Queue) send(e *entry, queue string, msg amqp.Publishing) {
 	e.state = moving
-	q.publisher.submit(&publication{queue: queue, msg: msg, then: func(err error) { q.sent(e, queue, msg, err) }})
+	q.publisher.submit(&publication{
+		queue: queue, msg: msg, late: true, then: func(err error) { q.sent(e, queue, msg, err) },
+	})
 }
 
 // sent is told what has become of an entry that was published onward.
@@ -56,7 +58,7 @@ func (q *Queue) sent(e *entry, queue string, msg amqp.Publishing, err error) {
 	switch {
 	case q.closed:
 	case err == nil:
-		q.finish(e)
+		q.finish(e, nil)
 	case errors.Is(err, errTooLarge) && len(msg.Headers) > 3:
 		// Its headers have just fitted when it came, and don't with what is added to them: all that is left is the reason.
 		q.logger.Error("rabbitmq: message can't be published onward, it is dead without its headers",
@@ -106,7 +108,6 @@ func (q *Queue) Hold(key string, until time.Time) {
 		return
 	}
 	q.shelf.Hold(key, until, now)
-	q.counted = time.Time{}
 	q.shed(now)
 	q.tell()
 }
@@ -115,34 +116,28 @@ func (q *Queue) Hold(key string, until time.Time) {
 func (q *Queue) heldLimit() int { return max(1, (q.prefetch-q.leases)/2) }
 
 // heldIsMany reports whether as many are held here as may be. It requires that mu is held.
-func (q *Queue) heldIsMany(now time.Time) bool {
-	if q.shelf.Len() < q.heldLimit() {
-		return false
-	}
-	q.countHeld(now)
-	return q.heldHere >= q.heldLimit()
-}
+func (q *Queue) heldIsMany(now time.Time) bool { return q.heldHere(now) >= q.heldLimit() }
 
-// countHeld counts what is held here, unless that is known. It requires that mu is held.
-func (q *Queue) countHeld(now time.Time) {
-	if now.Sub(q.counted) < countAgain {
-		return
+// heldHere is how many messages are held here, if they may be many. It requires that mu is held.
+func (q *Queue) heldHere(now time.Time) int {
+	n := 0
+	if q.shelf.Len() < q.heldLimit() {
+		return 0
 	}
-	q.counted, q.heldHere = now, 0
-	for e := range q.shelf.All {
-		if !q.shelf.HeldUntil(e.host, e.endpoint, now).IsZero() {
-			q.heldHere++
+	for endpoint, p := range q.piles {
+		if !q.shelf.HeldUntil(p.host, endpoint, now).IsZero() {
+			n += p.n
 		}
 	}
+	return n
 }
 
-// shed sends away what is held here beyond the limit. It requires that mu is held.
+// shed sends away what is held here beyond the limit, if it is more than a little. It requires that mu is held.
 func (q *Queue) shed(now time.Time) {
-	limit := q.heldLimit()
-	if !q.heldIsMany(now) || q.heldHere <= limit+limit/8 { // it looks at everything: not for a few
+	kept, limit := 0, q.heldLimit()
+	if q.heldHere(now) <= limit+limit/8 {
 		return
 	}
-	kept := 0
 	var away []*entry
 	q.restock(func(e *entry) bool {
 		if q.shelf.HeldUntil(e.host, e.endpoint, now).IsZero() {
@@ -153,10 +148,36 @@ func (q *Queue) shed(now time.Time) {
 		}
 		return kept <= limit
 	})
-	q.heldHere = min(kept, limit)
 	for _, e := range away {
 		q.sendAway(e, q.shelf.HeldUntil(e.host, e.endpoint, now), now)
 	}
+}
+
+// A pile is what waits here for an endpoint.
+type pile struct {
+	host string
+	n    int
+}
+
+// put has e wait here. It requires that mu is held.
+func (q *Queue) put(e *entry) {
+	q.shelf.Push(e, e.host, e.endpoint, e.due)
+	p := q.piles[e.endpoint]
+	if p == nil {
+		p = &pile{host: e.host}
+		q.piles[e.endpoint] = p
+	}
+	p.n++
+}
+
+// take takes out what comes first. It requires that mu is held, and that there is something.
+func (q *Queue) take() *entry {
+	e := q.shelf.Pop()
+	p := q.piles[e.endpoint]
+	if p.n--; p.n == 0 {
+		delete(q.piles, e.endpoint)
+	}
+	return e
 }
 
 // restock keeps only some of what is here. It requires that mu is held.
@@ -168,36 +189,35 @@ func (q *Queue) restock(keep func(*entry) bool) {
 		}
 	}
 	q.shelf.Clear()
+	clear(q.piles)
 	for _, e := range kept {
-		q.shelf.Push(e, e.host, e.endpoint, e.due)
+		q.put(e)
 	}
 }
 
-// An away counts what was sent away for a host until the end of a hold.
-type away struct {
-	until time.Time
-	n     int
-}
-
-// sendAway has e wait at the broker until a hold is over, and somewhat longer the more there are. It requires that mu is held.
+// sendAway has e wait at the broker until a hold is over or later: of those for one host so many come back a second, whatever
+// becomes of the hold meanwhile. It requires that mu is held.
 func (q *Queue) sendAway(e *entry, until, now time.Time) {
-	a := q.away[e.host]
-	if !a.until.Equal(until) {
-		a = away{until: until}
+	at := q.away[e.host] // when the one before comes back
+	if until.After(at) {
+		at = until
 	}
-	a.n++
-	q.away[e.host] = a
+	at = at.Add(time.Second / comeBack)
+	q.away[e.host] = at
 	if len(q.away) > 2*q.awaySweep {
-		for host, a := range q.away {
-			if !a.until.After(now) {
-				delete(q.away, host)
-			}
-		}
+		maps.DeleteFunc(q.away, func(_ string, at time.Time) bool { return !at.After(now) })
 		q.awaySweep = len(q.away) + 64
 	}
-	at := until.Add(time.Duration(a.n) * time.Second / comeBack)
-	if at.Sub(now) < q.steps[0] { // it would come back at once
-		at = now.Add(q.steps[0])
+	q.move(e, e.message, now.Add(q.coarse(at.Sub(now))))
+}
+
+// coarse rounds a wait up to one that takes few steps. To be there on the second, thousands of messages would hop every second.
+func (q *Queue) coarse(wait time.Duration) time.Duration {
+	const hops = 3
+	for _, d := range q.steps {
+		if n := (wait + d - 1) / d; n <= hops {
+			return max(1, n) * d
+		}
 	}
-	q.move(e, e.message, at)
+	return wait
 }
