@@ -76,6 +76,7 @@ func TestKafka(t *testing.T) {
 	t.Parallel()
 	b := startBroker(t, broker.StartKafka)
 	t.Run("three relays", func(t *testing.T) { threeRelaysOfKafka(t, b) })
+	t.Run("a second relay joins", func(t *testing.T) { secondRelayOfKafka(t, b) })
 	t.Run("a broker that isn't there", func(t *testing.T) {
 		absentBroker(t, b, "kafka://"+b.Address(), func(to string) {
 			p := newKafkaProducer(t, b.Address(), "absent")

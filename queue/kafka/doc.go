@@ -54,8 +54,9 @@
 //     its disk had not got yet: Kafka answers before that.
 //   - A broker restarts: leases stay out, and what was settled meanwhile is committed, if the group comes back as it was.
 //   - An instance joins or leaves: partitions move (cooperative-sticky: only those that must). What is being settled is
-//     committed before. What is out of a partition that moves comes again at the other instance, attempts in flight included.
-//     So a rebalance may send some messages twice; give each instance time to drain, and deploy one after another.
+//     committed before. What is out of a partition that moves comes again at the other instance, and is sent twice only if an
+//     attempt is being made at that moment ([signpost.RevocableLease]). The balancer evens out all topics together, not the
+//     ready topic by itself: instances may have unequal parts of that.
 //   - A topic is deleted: its messages are gone. Send says so. Open creates it again.
 //   - A group's offsets expire, when no instance has run for offsets.retention.minutes (7 days): nothing, but what was finished
 //     in the last minute may come again.

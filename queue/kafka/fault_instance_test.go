@@ -112,19 +112,28 @@ func TestLeasesAtARebalance(t *testing.T) {
 		enqueue(t, a, messageTo(fmt.Sprintf("https://h%d.example/", i%30), fmt.Sprintf("msg_%d", i)))
 	}
 	old := take(t, a, n)
+	for _, l := range old {
+		require.False(t, isLost(l), "it is out")
+	}
 	b := openQueue(t, brokers, prefix)
 	ended := map[string]bool{}
 	first := receive(t, b) // it has partitions now
+	require.True(t, isLost(old[first.Message().ID]), "somebody else has it")
+	require.False(t, isLost(first))
 	settle(t, first, delivered)
 	ended[first.Message().ID] = true
 	lost := map[string]bool{}
 	for id, l := range old {
+		wasLost := isLost(l)
 		switch err := l.Settle(ctx, delivered); {
 		case err == nil:
+			require.False(t, wasLost, "a lease that is lost stays so")
+			require.False(t, isLost(l), "it is settled")
 			require.NotContains(t, ended, id)
 			ended[id] = true
 		default:
 			require.ErrorIs(t, err, signpost.ErrLeaseLost)
+			require.True(t, isLost(l))
 			lost[id] = true
 		}
 	}
@@ -139,6 +148,22 @@ func TestLeasesAtARebalance(t *testing.T) {
 	}
 	drained(t, b)
 	nothing(t, a)
+}
+
+// isLost asks as a dispatcher does, before an attempt.
+func isLost(l signpost.Lease) bool { return l.(signpost.RevocableLease).Lost() }
+
+// When a queue is closed all leases are lost that are out, and no settled one is.
+func TestLeasesOfAClosedQueue(t *testing.T) {
+	q := openQueue(t, sharedBrokers(t), newPrefix())
+	enqueue(t, q, messages("https://example.com/", "msg", 2)...)
+	out, settled := receive(t, q), receive(t, q)
+	settle(t, settled, delivered)
+	require.False(t, isLost(out))
+	require.NoError(t, q.Close())
+	require.True(t, isLost(out))
+	require.False(t, isLost(settled))
+	require.ErrorIs(t, out.Settle(ctx, delivered), signpost.ErrLeaseLost)
 }
 
 // What is being settled when partitions are given up is committed before, or the lease is lost: the message never ends and

@@ -28,7 +28,7 @@ func (l *lease) Message() *signpost.Message { return l.message }
 func (l *lease) Lost() bool {
 	l.queue.mu.Lock()
 	defer l.queue.mu.Unlock()
-	return l.settled == nil && (l.queue.closed || l.entry.isLost())
+	return l.settled == nil && l.running == nil && (l.queue.closed || l.entry.isLost())
 }
 
 // A settlement is what a Settle does. All is protected by Queue.mu, except that done is closed when it has ended.
