@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -426,3 +428,43 @@ func (q panicking) Receive(ctx context.Context) (signpost.Lease, error) {
 type panickingLease struct{ signpost.Lease }
 
 func (panickingLease) Lost() bool { panic("lost") }
+
+// A lease whose Lost calls runtime.Goexit isn't settled as the one before.
+func TestLostThatExits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := memqueue.New()
+		d, w, l := start(t, signpost.WithQueue(exiting{q, new(atomic.Int64)}), signpost.WithWorkers(1), quiet)
+		first := send(t, d, "http://a.example/")
+		synctest.Wait()
+		second := send(t, d, "http://a.example/")
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		l.check(t, first, second)
+		assert.Len(t, w.seen(""), 2)
+		assert.Zero(t, q.Len())
+		require.NoError(t, d.Shutdown(ctx))
+	})
+}
+
+// In an exiting queue the second call of Lost ends its goroutine.
+type exiting struct {
+	*memqueue.Queue
+	n *atomic.Int64
+}
+
+func (q exiting) Receive(ctx context.Context) (signpost.Lease, error) {
+	l, err := q.Queue.Receive(ctx)
+	return exitingLease{l, q.n}, err
+}
+
+type exitingLease struct {
+	signpost.Lease
+	n *atomic.Int64
+}
+
+func (l exitingLease) Lost() bool {
+	if l.n.Add(1) == 2 {
+		runtime.Goexit()
+	}
+	return false
+}

@@ -32,6 +32,7 @@ func (d *Dispatcher) work(w *worker, dl *delivery) {
 
 // deliver makes one attempt, does what it calls for, and returns the worker's next turn: nil if it must go.
 func (d *Dispatcher) deliver(w *worker, dl *delivery) (next *delivery) {
+	w.outcome = Outcome{} // before anything of a user's is called, which may end this goroutine
 	if d.isLost(dl) {
 		now := time.Now()
 		d.mu.Lock()
@@ -40,7 +41,6 @@ func (d *Dispatcher) deliver(w *worker, dl *delivery) (next *delivery) {
 	}
 	m := &dl.message
 	var a Attempt
-	w.outcome = Outcome{}
 	if to, err := d.sender.urls.parse(m.URL); err == nil && d.ctx.Err() == nil {
 		now := time.Now()
 		a = d.sender.attempt(w.watch.start(now, d.config.timeout), now, m, to)

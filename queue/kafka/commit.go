@@ -181,16 +181,19 @@ func results(req *kmsg.OffsetCommitRequest, resp *kmsg.OffsetCommitResponse) map
 func (q *Queue) committed(begun map[place]*progress, failed map[place]error, err error) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	whole := err
 	for at, c := range begun {
 		p := c.part
 		p.pending = false
-		why := err
+		why := whole
 		if why == nil {
 			why = failed[at]
 		}
 		switch {
 		case why == nil:
-			p.committed = max(p.committed, c.base)
+			if c.base <= p.water.base { // not if the partition was cut back meanwhile: nothing unfinished must be trimmed
+				p.committed = max(p.committed, c.base)
+			}
 			for _, s := range c.waiting {
 				s.end(nil)
 			}

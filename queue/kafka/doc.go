@@ -77,6 +77,9 @@
 //
 // # Sizes and limits
 //
+// A broker measures messages as they are compressed, so that other producers can get in what is larger than [WithMaxBytes]. It
+// can't go on from there, and is dead at once; beyond what the dead topic takes, without its payload.
+//
 // A message of 1 KiB takes some 1.3 KB in a topic, less with compression, and twice or more that when it is retried. An instance
 // has up to [WithPrefetch] messages in memory beside the dispatcher's, and 64 MiB of them; of each partition of a delay topic
 // 2,000 or 2 MiB. A commit's metadata are 4,096 characters at most, which the brokers' offset.metadata.max.bytes must allow, and

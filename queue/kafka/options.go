@@ -136,7 +136,8 @@ func newConfig(brokers []string, opts []Option) (*config, error) {
 	}
 	for _, b := range brokers {
 		if b == "" || strings.ContainsAny(b, "/@ ,") {
-			c.problem("Open: broker %q: give host and port, such as kafka-1:9092; credentials belong into WithClientOptions", b)
+			c.problem("Open: broker %q: give host and port, such as kafka-1:9092; credentials belong into WithClientOptions",
+				b[strings.LastIndex(b, "@")+1:]) // what is before that may be a password
 		}
 	}
 	for i, o := range opts {

@@ -3,6 +3,7 @@ package kafka
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -59,6 +60,7 @@ func (q *Queue) rewind(p *partition, o int64) {
 	q.config.logger.Error("kafka: a partition was cut back, messages may be lost; its topic was deleted, or an unclean leader elected",
 		"topic", p.topic, "partition", p.partition, "from", p.water.next, "to", o)
 	p.rewind(o)
+	q.dirty(p)
 }
 
 // take takes over a record. It requires that mu is held.
@@ -83,6 +85,9 @@ func (q *Queue) take(p *partition, r *kgo.Record, now time.Time) {
 		return
 	}
 	m, more, notBefore, err := q.decode(r)
+	if size := sizeOf(r); err == nil && size > q.config.maxBytes+room/2 { // compressed, a topic takes more than can be written on
+		err = fmt.Errorf("it has %d bytes with its headers; at most %d are allowed (WithMaxBytes)", size, q.config.maxBytes)
+	}
 	if err != nil {
 		q.bury(p, r, err, now)
 		return

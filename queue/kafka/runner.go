@@ -264,7 +264,15 @@ func (q *Queue) again(w *write, err error) {
 	if q.ctx.Err() != nil {
 		return
 	}
-	if errors.Is(err, kerr.MessageTooLarge) && w.record.Topic != q.config.dead() {
+	tooLarge := errors.Is(err, kerr.MessageTooLarge)
+	if tooLarge && w.record.Topic == q.config.dead() && len(w.record.Value) > 0 {
+		// It must not keep its partition back for ever.
+		q.config.logger.Error("kafka: a dead letter is too large, it is kept without its payload", "from", w.part.topic,
+			"partition", w.part.partition, "offset", w.offset, "bytes", len(w.record.Value), "err", err)
+		w.record = &kgo.Record{
+			Topic: w.record.Topic, Partition: anyPartition, Key: w.record.Key, Headers: w.record.Headers,
+		}
+	} else if tooLarge && w.record.Topic != q.config.dead() {
 		// It has more headers than when it came, and there was no room for them.
 		w.record = &kgo.Record{
 			Topic: q.config.dead(), Partition: anyPartition, Key: w.record.Key, Value: w.record.Value,

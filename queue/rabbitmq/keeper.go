@@ -171,8 +171,8 @@ func (in *intake) keepHeld(ctx context.Context) {
 // exclusive queue beside it, which the broker deletes with its connection. Who claims the queue of one that is gone gets what
 // that has left there.
 func (in *intake) claim() (name string, err error) {
-	if in.slot != "" {
-		return in.slot, nil
+	if in.slot != "" { // it may have been deleted
+		return in.slot, declareQueue(in.conn, in.slot, in.passing(in.reserve))
 	}
 	for slot := range maxSlots {
 		name := in.held(slot)

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	amqp "github.com/rabbitmq/amqp091-go"
+
 	"github.com/signpost-go/signpost"
 	"github.com/signpost-go/signpost/internal/wire"
 )
@@ -111,7 +113,7 @@ func (q *Queue) settle(e *entry, o signpost.Outcome) (s *settlement, wait <-chan
 	if err != nil {
 		return nil, nil, err
 	}
-	p.then = func(err error) { q.published(e, s, err) }
+	p.then = func(err error) { q.published(e, s, p, err) }
 	if !q.publisher.submit(p) {
 		return nil, nil, fmt.Errorf("%w: %w", signpost.ErrLeaseLost, ErrClosed)
 	}
@@ -139,9 +141,20 @@ func (q *Queue) onward(m *signpost.Message, o signpost.Outcome) (*publication, e
 }
 
 // published is told what has become of what was published onward.
-func (q *Queue) published(e *entry, s *settlement, err error) {
+func (q *Queue) published(e *entry, s *settlement, p *publication, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if errors.Is(err, errTooLarge) && len(p.msg.Headers) > 3 { // as in Queue.sent
+		q.logger.Error("rabbitmq: message can't be published onward, it is dead without its headers",
+			"id", p.msg.MessageId, "endpoint", e.endpoint, "queue", q.dead(), "err", err)
+		bare := amqp.Delivery{Body: p.msg.Body, MessageId: p.msg.MessageId, Timestamp: p.msg.Timestamp}
+		next := &publication{queue: q.dead(), msg: buried(&bare, err, time.Now(), q.copies.next())}
+		next.then = func(err error) { q.published(e, s, next, err) }
+		if q.publisher.submit(next) {
+			return
+		}
+		err = ErrClosed
+	}
 	if err != nil {
 		q.over(e, s, err)
 		return

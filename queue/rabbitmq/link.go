@@ -58,14 +58,15 @@ func (l *link) dial(ctx context.Context) (*amqp.Connection, error) {
 		return conn, nil
 	}
 	conn, err := amqp.DialConfig(l.url, cfg)
+	if err != nil {
+		err = fmt.Errorf("rabbitmq: connect: %w", err)
+	} else if err = l.declare(conn); err != nil {
+		closeConnection(conn)
+	}
 	if stop != nil && !stop() && err == nil {
 		err = errors.Join(ctx.Err(), conn.CloseDeadline(time.Now()))
 	}
 	if err != nil {
-		return nil, fmt.Errorf("rabbitmq: connect: %w", err)
-	}
-	if err := l.declare(conn); err != nil {
-		closeConnection(conn)
 		return nil, err
 	}
 	return conn, nil

@@ -41,6 +41,7 @@ type publisher struct {
 	refused int                     // … of the smallest that the broker has refused on it; 0: none
 	blocked bool                    // by the broker
 	missing bool                    // a queue is
+	left    int                     // of those waiting, whose callers have left, at most
 	closed  bool
 }
 
@@ -64,6 +65,17 @@ func (p *publisher) submit(ps ...*publication) bool {
 	}
 	p.wake()
 	return true
+}
+
+// leave is called when the caller of n publications has left. While the broker takes nothing they would stay for ever.
+func (p *publisher) leave(n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.left += n; p.left <= len(p.waiting)/2+64 {
+		return
+	}
+	p.left = 0
+	p.waiting = slices.DeleteFunc(p.waiting, func(pub *publication) bool { return pub.ctx != nil && pub.ctx.Err() != nil })
 }
 
 func (p *publisher) wake() {
@@ -96,6 +108,7 @@ func (p *publisher) use(ctx context.Context, conn *amqp.Connection) error {
 	p.mu.Unlock()
 	ended := conn.NotifyClose(make(chan *amqp.Error, 1))
 	blockings := conn.NotifyBlocked(make(chan amqp.Blocking, 8))
+	wait := newBackOff()
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer closeConnection(conn)
@@ -121,7 +134,14 @@ func (p *publisher) use(ctx context.Context, conn *amqp.Connection) error {
 		if !errors.As(err, &said) { // the broker hasn't closed the channel alone
 			return err
 		}
-		p.logger.Debug("rabbitmq: broker has closed the channel that publishes", "prefix", p.prefix, "err", err)
+		if said.Code == amqp.PreconditionFailed { // a message was too large; whose, is found out
+			p.logger.Debug("rabbitmq: broker has closed the channel that publishes", "prefix", p.prefix, "err", err)
+			continue
+		}
+		p.logger.Warn("rabbitmq: broker has closed the channel that publishes, will try again", "prefix", p.prefix, "err", err)
+		if !sleep(ctx, wait.NextBackOff()) {
+			return ctx.Err()
+		}
 	}
 }
 

@@ -92,6 +92,7 @@ func (q *Queue) Enqueue(ctx context.Context, msgs ...*signpost.Message) error {
 				errs = err
 			}
 		case <-ctx.Done():
+			q.publisher.leave(len(msgs))
 			return ctx.Err()
 		}
 	}

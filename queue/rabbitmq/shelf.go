@@ -38,7 +38,8 @@ func (q *Queue) target(at, now time.Time) string {
 func (q *Queue) move(e *entry, m *signpost.Message, at time.Time) {
 	msg, err := publishing(m, wire.Encode(m, at), q.copies.next())
 	if err != nil { // it has come, so it could be published
-		q.logger.Error("rabbitmq: message can't be published onward", "id", m.ID, "endpoint", e.endpoint, "err", err)
+		q.bury(e, &amqp.Delivery{Headers: amqp.Table{wire.URL: m.URL}, Body: m.Payload}, err)
+		return
 	}
 	q.send(e, q.target(at, time.Now()), msg)
 }

@@ -110,6 +110,9 @@ func parse(d *amqp.Delivery) (m *signpost.Message, notBefore time.Time, err erro
 	if err != nil {
 		return nil, time.Time{}, err
 	}
+	if len(m.ID) > maxShort { // it couldn't be published onward
+		return nil, time.Time{}, fmt.Errorf("header id: %.20q… has %d bytes; give %d at most", m.ID, len(m.ID), maxShort)
+	}
 	if m.ID == "" {
 		m.ID = d.MessageId
 	}
