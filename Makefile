@@ -48,10 +48,12 @@ bench: tools
 # What tests and benchmarks need beside Go: one of the senders that signpost is compared with needs Redis, a disk that is slow
 # or fails is strace's doing, interop sends through nginx and HAProxy, and queue/rabbitmq starts RabbitMQ servers. Where they can't
 # be installed, what needs them is skipped. The languages of interop's receivers must be there; their libraries are installed by
-# its tests, as is Kafka, by Maven.
+# its tests, as is Kafka, by Maven. A program that has another name than its package is given as program=package.
 tools:
 	@missing=; \
-	for name in redis-server strace nginx haproxy rabbitmq-server; do command -v $$name >/dev/null || missing="$$missing $$name"; done; \
+	for need in redis-server strace nginx haproxy rabbitmq-server java=openjdk-17-jdk-headless mvn=maven; do \
+		command -v $${need%%=*} >/dev/null || missing="$$missing $${need##*=}"; \
+	done; \
 	[ -z "$$missing" ] || { \
 		echo "== install$$missing"; \
 		command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ] && \
