@@ -76,3 +76,75 @@ func TestBrokerKilledWhileMessagesWait(t *testing.T) {
 		require.NoError(t, l.Settle(bounded, signpost.Outcome{State: signpost.Delivered, Attempt: signpost.Attempt{Number: 1}}))
 	}
 }
+
+// The broker is killed when messages were published and none is confirmed: it is frozen before, so that none can be. They are
+// published again.
+func TestBrokerKilledBetweenPublishAndConfirm(t *testing.T) {
+	s := newScene(t)
+	q := s.open()
+	s.stopInTheMiddle(50, func(bounded context.Context, i int) error {
+		return q.Enqueue(bounded, s.message(fmt.Sprintf("publish-%d", i)))
+	})
+	came := map[string]bool{}
+	for len(came) < 50 {
+		bounded, cancel := context.WithTimeout(ctx, patience)
+		l, err := q.Receive(bounded)
+		require.NoError(t, err, "%d of 50 came", len(came))
+		came[l.Message().ID] = true
+		require.NoError(t, l.Settle(bounded, delivered))
+		cancel()
+	}
+}
+
+// The broker is killed when outcomes were sent and none is confirmed. Leases stay out, and Settle goes on when it is back: what is
+// retried comes again with its attempt, and as often as Settle has returned nil for it at least.
+func TestBrokerKilledDuringSettle(t *testing.T) {
+	s := newScene(t)
+	q := s.open()
+	bounded, cancel := context.WithTimeout(ctx, 2*patience)
+	defer cancel()
+	leases := make([]signpost.Lease, 50)
+	for i := range leases {
+		require.NoError(t, q.Enqueue(bounded, s.message(fmt.Sprintf("settle-%d", i))))
+	}
+	for i := range leases {
+		var err error
+		leases[i], err = q.Receive(bounded)
+		require.NoError(t, err)
+	}
+	s.stopInTheMiddle(len(leases), func(bounded context.Context, i int) error {
+		return leases[i].Settle(bounded, signpost.Outcome{State: signpost.Retrying, Attempt: signpost.Attempt{Number: 1}})
+	})
+	came := map[string]int{}
+	for len(came) < len(leases) {
+		l, err := q.Receive(bounded)
+		require.NoError(t, err, "%d of %d came", len(came), len(leases))
+		came[l.Message().ID] = l.Message().Attempts
+		require.NoError(t, l.Settle(bounded, delivered))
+	}
+	for id, attempts := range came {
+		assert.Equal(t, 1, attempts, id)
+	}
+}
+
+// stopInTheMiddle freezes the broker, has n calls made at the same time, and kills the broker in the middle of them. Each must
+// return nil once it is back.
+func (s *scene) stopInTheMiddle(n int, call func(bounded context.Context, i int) error) {
+	s.t.Helper()
+	bounded, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	require.NoError(s.t, s.server.Freeze())
+	results := make(chan error, n)
+	for i := range n {
+		go func() { results <- call(bounded, i) }()
+	}
+	select {
+	case err := <-results:
+		s.t.Errorf("a call has returned while the broker is frozen: %v", err)
+	case <-time.After(500 * time.Millisecond): // for them to be written: that is the fault itself
+	}
+	s.restart()
+	for range n {
+		require.NoError(s.t, <-results)
+	}
+}
